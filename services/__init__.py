@@ -1,0 +1,1 @@
+"""The deployables, one folder each, and the runtime that they share."""

@@ -1,0 +1,1 @@
+"""How a process runs: start, identity, calls, stores, drain. Knows no business and no service."""
