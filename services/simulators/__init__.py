@@ -1,0 +1,1 @@
+"""Stand-ins for FCM, APNs, an SMS gateway and a mail server that speak the real protocols."""
