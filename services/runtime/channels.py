@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote_plus
 
 import aiohttp
 import grpc
@@ -47,7 +49,9 @@ class ServiceToken:
     def __init__(self, settings: CallerSettings, *, now: Callable[[], float] = time.monotonic) -> None:
         """Nothing is fetched before the first call."""
         self._url = settings.issuer.rstrip("/") + "/oauth2/token"
-        self._credentials = aiohttp.BasicAuth(settings.client_id, settings.client_secret.get_secret_value())
+        # RFC 6749 2.3.1: both are form-encoded before they go into HTTP Basic.
+        credentials = f"{quote_plus(settings.client_id)}:{quote_plus(settings.client_secret.get_secret_value())}"
+        self._headers = {"Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}
         self._now = now
         self._token, self._renew_at = "", 0.0
         self._lock = asyncio.Lock()
@@ -68,7 +72,7 @@ class ServiceToken:
         try:
             timeout = aiohttp.ClientTimeout(total=TOKEN_SECONDS)
             async with (
-                aiohttp.ClientSession(timeout=timeout, auth=self._credentials) as session,
+                aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session,
                 session.post(self._url, data={"grant_type": "client_credentials"}) as response,
             ):
                 response.raise_for_status()

@@ -1,4 +1,8 @@
-"""The life of a worker: read a batch, handle it, commit last; set aside what cannot be read; back off from failure."""
+"""The life of a worker: read a batch, handle it, commit last; back off from failure; set aside what can never be done.
+
+A failure that says it may pass (`retryable`) is waited out. One that will not pass, or passed in none of a few
+attempts, is traced to its message by handling the batch one by one, and that message becomes a dead letter.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,14 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from services.runtime import tracing
-from services.runtime.errors import ClarionError
+from services.runtime.errors import (
+    AlreadyExists,
+    ClarionError,
+    Denied,
+    InvalidInput,
+    NotFound,
+    PreconditionFailed,
+)
 from services.runtime.kafka import Record
 from services.runtime.metrics import CONSUME_RETRIES, DEAD_LETTERED
 
@@ -23,7 +34,14 @@ log = structlog.get_logger()
 Item = TypeVar("Item")
 DEAD_LETTERS = "dead-letters"
 UNPARSABLE = "UNPARSABLE"
+PROCESSING_FAILED = "PROCESSING_FAILED"
 FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 5.0
+MAX_RETRY_AFTER_SECONDS = 60.0
+ATTEMPTS = 5
+"""How often a batch that fails for no known reason is tried as a whole."""
+MOST_FAILED_IN_A_ROW = 20
+"""So many messages in a row that fail are not at fault, this release or a peer is: no more are set aside."""
+_VERDICTS = (InvalidInput, NotFound, PreconditionFailed, Denied, AlreadyExists)
 
 
 class Source(Protocol):
@@ -68,7 +86,7 @@ class Consumption(Generic[Item]):
         self._batch_size, self._wait = batch_size, wait_seconds
         self._jitter = jitter
         self._stopping = asyncio.Event()
-        self._failures = 0
+        self._failures = self._unexplained = self._failed_in_a_row = 0
 
     def stop(self) -> None:
         """Take no more; what is in hand is finished."""
@@ -84,35 +102,92 @@ class Consumption(Generic[Item]):
         messages = await self._source.read(self._batch_size, self._wait)
         if not messages:
             return
+        done: list[Received] = []
         try:
             with tracing.batch_span(self._name, (each.headers for each in messages), messages=len(messages)):
-                items = await self._readable(messages)
-                if items:
-                    await self._handle(items)
+                await self._work(messages, done)
         except Exception as exc:
-            await self._again(messages, exc)
+            await self._source.commit(done)
+            await self._again(messages[len(done) :], exc)
         else:
-            self._failures = 0
+            self._failures = self._unexplained = 0
             await self._source.commit(messages)
 
-    async def _readable(self, messages: Sequence[Received]) -> list[Item]:
-        items, unreadable = [], []
-        for message in messages:
+    async def _work(self, messages: Sequence[Received], done: list[Received]) -> None:
+        items, unreadable = self._parsed(messages)
+        try:
+            if items:
+                await self._handle(list(items.values()))
+                self._failed_in_a_row = 0
+        except Exception as exc:
+            if self._may_pass(exc):
+                raise
+            log.warning("batch_taken_apart", worker=self._name, error=type(exc).__name__, messages=len(messages))
+        else:
+            await self._set_aside(UNPARSABLE, [(messages[at], error) for at, error in unreadable.items()])
+            return
+        for at, message in enumerate(messages):
+            if at in items:
+                await self._alone(message, items[at])
+            else:
+                await self._set_aside(UNPARSABLE, [(message, unreadable[at])])
+            done.append(message)
+
+    def _parsed(self, messages: Sequence[Received]) -> tuple[dict[int, Item], dict[int, Exception]]:
+        items: dict[int, Item] = {}
+        unreadable: dict[int, Exception] = {}
+        for at, message in enumerate(messages):
             try:
-                items.append(self._parse(message))
+                items[at] = self._parse(message)
             except (DecodeError, ValueError) as exc:
-                unreadable.append(dead_letter(message, UNPARSABLE, type(exc).__name__))
-        await self._publisher.publish(unreadable)
-        for record in unreadable:
-            DEAD_LETTERED.labels(record.headers["source-topic"], UNPARSABLE).inc()
-            log.error("message_unparsable", **{name.replace("-", "_"): value for name, value in record.headers.items()})
-        return items
+                unreadable[at] = exc
+        return items, unreadable
+
+    async def _alone(self, message: Received, item: Item) -> None:
+        try:
+            await self._handle([item])
+        except AlreadyExists:
+            pass
+        except Exception as exc:
+            if self._may_pass(exc):
+                raise
+            if self._failed_in_a_row >= MOST_FAILED_IN_A_ROW:
+                log.critical("dead_letters_withheld", worker=self._name, in_a_row=self._failed_in_a_row)
+                raise
+            self._failed_in_a_row += 1
+            await self._set_aside(PROCESSING_FAILED, [(message, exc)])
+            return
+        self._failed_in_a_row = 0
+
+    def _may_pass(self, exc: Exception) -> bool:
+        if isinstance(exc, ClarionError) and exc.retryable:
+            return True
+        if isinstance(exc, _VERDICTS):
+            return False
+        self._unexplained += 1
+        return self._unexplained < ATTEMPTS
+
+    async def _set_aside(self, reason: str, failed: Sequence[tuple[Received, Exception]]) -> None:
+        await self._publisher.publish([dead_letter(message, reason, type(exc).__name__) for message, exc in failed])
+        for message, exc in failed:
+            DEAD_LETTERED.labels(message.topic, reason).inc()
+            log.error(
+                "message_set_aside",
+                worker=self._name,
+                reason=reason,
+                error=type(exc).__name__,
+                topic=message.topic,
+                partition=message.partition,
+                offset=message.offset,
+            )
 
     async def _again(self, messages: Sequence[Received], exc: Exception) -> None:
         self._failures += 1
         backoff = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (self._failures - 1)) * (
             0.5 + self._jitter() / 2
         )
+        if isinstance(exc, ClarionError) and exc.retry_after is not None:
+            backoff = max(backoff, min(exc.retry_after, MAX_RETRY_AFTER_SECONDS))
         CONSUME_RETRIES.labels(messages[0].topic).inc()
         known = isinstance(exc, ClarionError) and exc.retryable
         log.warning("batch_failed", worker=self._name, error=type(exc).__name__, backoff=backoff, exc_info=not known)

@@ -29,3 +29,13 @@ def within(seconds: float | None) -> Iterator[None]:
         yield
     finally:
         _deadline.reset(token)
+
+
+@contextmanager
+def extended(seconds: float) -> Iterator[None]:
+    """Give what must be finished `seconds` from now, whatever is left of the caller's time."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)

@@ -98,6 +98,12 @@ class RateLimited(ClarionError):
         super().__init__(message, reason=reason, retry_after=retry_after)
 
 
+class LimitReached(ClarionError):
+    """There are as many of these as there may be; something has to go first."""
+
+    default_reason = "LIMIT_REACHED"
+
+
 class Unavailable(ClarionError):
     """A part that this needs cannot be reached."""
 
@@ -114,6 +120,12 @@ class DeadlineExceeded(ClarionError):
 
     default_reason = "DEADLINE_EXCEEDED"
     retryable = True
+
+
+class PeerFailed(ClarionError):
+    """Another part failed and does not say why."""
+
+    default_reason = "PEER_FAILED"
 
 
 class StartupError(ClarionError):

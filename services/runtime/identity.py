@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 import jwt
@@ -55,6 +55,16 @@ def act_as(principal: Principal) -> None:
     _principal.set(principal)
 
 
+class Keys(Protocol):
+    """Where a verifier finds public keys."""
+
+    async def key(self, key_id: str) -> jwt.PyJWK:
+        """The key with this id.
+
+        Raises Unauthenticated if there is none.
+        """
+
+
 class KeySet:
     """The issuer's public keys (RFC 7517), fetched when needed and kept; a failed fetch leaves the old ones in use."""
 
@@ -64,27 +74,33 @@ class KeySet:
         self._now = now
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = self._tried_at = float("-inf")
+        self._answered = False
         self._lock = asyncio.Lock()
 
     async def key(self, key_id: str) -> jwt.PyJWK:
         """The key with this id.
 
-        Raises Unauthenticated if the issuer has none, Unavailable if it cannot be asked and none is known.
+        Raises Unauthenticated if the issuer has none, Unavailable if it cannot be asked.
         """
-        if key_id not in self._keys or self._now() - self._fetched_at > KEYS_LIVE_SECONDS:
+        stale = self._now() - self._fetched_at > KEYS_LIVE_SECONDS
+        # One caller renews stale keys; the others go on with what there is.
+        if key_id not in self._keys or (stale and not self._lock.locked()):
             async with self._lock:
                 await self._refresh(key_id)
-        try:
+        if key_id in self._keys:
             return self._keys[key_id]
-        except KeyError:
-            raise Unauthenticated("the access token was signed with an unknown key") from None
+        if not self._answered:
+            raise Unavailable("the issuer's keys cannot be fetched")
+        raise Unauthenticated("the access token was signed with an unknown key")
 
     async def _refresh(self, key_id: str) -> None:
         now = self._now()
         fresh = now - self._fetched_at <= KEYS_LIVE_SECONDS
-        if (fresh and key_id in self._keys) or now - self._tried_at < REFETCH_SECONDS:
+        # Without any key there is nothing to spare the issuer for.
+        tried_just_now = bool(self._keys) and now - self._tried_at < REFETCH_SECONDS
+        if (fresh and key_id in self._keys) or tried_just_now:
             return
-        self._tried_at = now
+        self._tried_at, self._answered = now, False
         try:
             timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
             async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self._url) as response:
@@ -92,18 +108,15 @@ class KeySet:
                 keys = jwt.PyJWKSet.from_dict(await response.json())
         except (aiohttp.ClientError, TimeoutError, jwt.PyJWTError, ValueError) as exc:
             log.warning("jwks_fetch_failed", error=type(exc).__name__)
-            self._tried_at = float("-inf")
-            if not self._keys:
-                raise Unavailable("the issuer's keys cannot be fetched") from exc
             return
         self._keys = {key.key_id: key for key in keys.keys if key.key_id}
-        self._fetched_at = now
+        self._fetched_at, self._answered = now, True
 
 
 class Verifier:
     """Turns access tokens (RFC 9068, ES256) into principals; a token that was verified is remembered until it ends."""
 
-    def __init__(self, settings: VerifierSettings, keys: KeySet, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: VerifierSettings, keys: Keys, *, now: Callable[[], float] = time.time) -> None:
         """`now` answers seconds since the epoch."""
         self._issuer, self._audience = settings.issuer.rstrip("/"), settings.audience
         self._keys, self._now = keys, now

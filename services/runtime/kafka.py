@@ -93,9 +93,9 @@ class KafkaPublisher:
 
     async def close(self) -> None:
         """Wait for what is under way, at most ACKNOWLEDGE_SECONDS."""
-        await asyncio.to_thread(self._producer.flush, ACKNOWLEDGE_SECONDS)
         self._closing.set()
         await asyncio.to_thread(self._poller.join)
+        await asyncio.to_thread(self._producer.flush, ACKNOWLEDGE_SECONDS)
 
     def _poll(self) -> None:
         while not self._closing.is_set():
@@ -182,7 +182,13 @@ class KafkaSource:
             self._subscribed = True
         first = await self._consumer.consume(1, wait)
         more = await self._consumer.consume(limit - 1, 0.002) if first and limit > 1 else []
-        return [self._received(message) for message in (*first, *more) if message.error() is None]
+        received = []
+        for message in (*first, *more):
+            if error := message.error():
+                log.warning("consume_failed", error=error.name(), topics=self._topics)
+            else:
+                received.append(self._received(message))
+        return received
 
     async def commit(self, messages: Iterable[Received]) -> None:
         """Record that these messages, and all before them, are done.

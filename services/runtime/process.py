@@ -12,7 +12,7 @@ import structlog
 import uvloop
 
 from services.runtime import logs, metrics, settings, tracing
-from services.runtime.errors import StartupError
+from services.runtime.errors import ClarionError, StartupError
 from services.runtime.server import Add, Guard, Server
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ class Process(Generic[AnySettings]):
     def work(self, name: str, run: Callable[[], Coroutine[Any, Any, None]], *, stop: Callable[[], None]) -> None:
         """Run something for as long as the process lives; its failure ends the process. `stop` asks it to finish."""
         self._work[name] = run
+        self._stops.append(stop)
+
+    def on_drain(self, stop: Callable[[], None]) -> None:
+        """Do this when intake stops: for what would otherwise not end by itself, such as streams."""
         self._stops.append(stop)
 
     def serve(self, servicers: Mapping[str, Add]) -> None:
@@ -122,6 +126,9 @@ async def _run(
     with metrics.serve(values.bind_address, values.metrics_port):
         async with AsyncExitStack() as stack:
             process = Process(name, values, stack, traced=traced)
-            await build(process)
+            try:
+                await build(process)
+            except ClarionError as exc:
+                raise StartupError(str(exc)) from exc
             await process.live(ended.wait())
     log.info("process_ended")

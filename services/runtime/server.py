@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
@@ -13,7 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 from opentelemetry import trace
-from opentelemetry.instrumentation.grpc import aio_server_interceptor
+from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
 from services.runtime import deadline, identity
 from services.runtime.channels import MAX_MESSAGE_BYTES
@@ -74,6 +75,9 @@ class Guard(grpc.aio.ServerInterceptor):
                     await self._admit(method, context)
                     with deadline.within(context.time_remaining()):
                         answer: Message = await unary(request, context)
+                except asyncio.CancelledError:
+                    call.cancelled()
+                    raise
                 except Exception as exc:
                     await call.fail(exc)
                     raise
@@ -92,6 +96,9 @@ class Guard(grpc.aio.ServerInterceptor):
                 await self._admit(method, context)
                 async for answer in stream(request, context):
                     yield answer
+            except (asyncio.CancelledError, GeneratorExit):
+                call.cancelled()
+                raise
             except Exception as exc:
                 await call.fail(exc)
                 raise
@@ -134,6 +141,10 @@ class _Call:
             log.error("call_failed", method=self._method, error=type(exc).__name__, exc_info=exc)
         await self._context.abort_with_status(rpc_status.to_status(status))
 
+    def cancelled(self) -> None:
+        """Note that the caller went away, or its time was over."""
+        self._code = grpc.StatusCode.CANCELLED
+
     def end(self) -> None:
         RPCS_IN_FLIGHT.dec()
         RPCS.labels(self._method, self._code.name).inc()
@@ -158,7 +169,9 @@ class Server:
 
         Raises StartupError if the port is taken.
         """
-        interceptors: list[grpc.aio.ServerInterceptor] = [aio_server_interceptor()] if traced else []
+        # Probes are no part of a trace, and the interceptor cannot take a stream that is no generator, as Watch is.
+        observed = filters.negate(filters.any_of(*map(filters.service_name, OPEN_SERVICES)))
+        interceptors: list[grpc.aio.ServerInterceptor] = [aio_server_interceptor(filter_=observed)] if traced else []
         self._server = grpc.aio.server(
             interceptors=[*interceptors, guard],
             options=[

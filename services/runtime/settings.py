@@ -130,7 +130,8 @@ def load(kind: type[AnySettings]) -> AnySettings:
         for error in exc.errors():
             name = str(error["loc"][0])
             field = kind.model_fields.get(name)
-            problems.append(f"{PREFIX}{name.upper()}: {error['msg']}{_example(field)}")
+            message = error["msg"].removeprefix("Value error, ")
+            problems.append(f"{PREFIX}{name.upper()}: {message}{_example(field)}")
         raise StartupError("; ".join(problems)) from None
 
 

@@ -28,6 +28,7 @@ _CODES: dict[type[errors.ClarionError], grpc.StatusCode] = {
     errors.Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
     errors.Conflict: grpc.StatusCode.ABORTED,
     errors.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.LimitReached: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
@@ -74,7 +75,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> errors.ClarionError:
     for kind, known in _CODES.items():
         if known is code:
             return kind(message, reason=reason)
-    return errors.Unavailable(message, reason=reason)
+    return errors.PeerFailed(message, reason=reason)
 
 
 def _bad_request(error: errors.InvalidInput) -> BadRequest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import phonenumbers
 
@@ -89,7 +89,7 @@ class Violations:
         if value and not _LOCALE.fullmatch(value):
             self.add(field, "must be a language tag, such as pt-BR")
 
-    def enumerated(self, field: str, value: int, kind: _EnumTypeWrapper[int], *, required: bool = False) -> None:
+    def enumerated(self, field: str, value: int, kind: _EnumTypeWrapper[Any], *, required: bool = False) -> None:
         """A value that the contract knows; 0 (UNSPECIFIED) only where it is not required."""
         if value == 0 and required:
             self.add(field, "is required")

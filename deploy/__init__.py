@@ -1,0 +1,1 @@
+"""How Clarion is put onto machines: one machine, containers, Kubernetes."""

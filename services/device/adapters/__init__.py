@@ -1,0 +1,1 @@
+"""The stores behind the ports; the only files that know a driver."""
