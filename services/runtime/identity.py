@@ -148,7 +148,11 @@ class Verifier:
 
     async def _claims(self, token: str) -> dict[str, Any]:
         try:
-            key = await self._keys.key(str(jwt.get_unverified_header(token).get("kid", "")))
+            header = jwt.get_unverified_header(token)
+            # RFC 9068 4: a JWT of another type is no access token, whoever signed it.
+            if str(header.get("typ", "")).lower().removeprefix("application/") != "at+jwt":
+                raise Unauthenticated("the token is not an access token")
+            key = await self._keys.key(str(header.get("kid", "")))
             return jwt.decode(
                 token,
                 key,

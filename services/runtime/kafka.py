@@ -28,6 +28,7 @@ _driver_log.setLevel(logging.CRITICAL)
 
 MESSAGE_MAX_BYTES = 1_000_000
 ACKNOWLEDGE_SECONDS = 10.0
+CLOSE_SECONDS = 1.0
 _COMMON = {"reconnect.backoff.ms": 100, "reconnect.backoff.max.ms": 2_000, "socket.keepalive.enable": True}
 
 
@@ -92,10 +93,10 @@ class KafkaPublisher:
             raise Unavailable("Kafka did not acknowledge the messages") from exc
 
     async def close(self) -> None:
-        """Wait for what is under way, at most ACKNOWLEDGE_SECONDS."""
+        """Give what nobody waits for any more CLOSE_SECONDS; everything else `publish` has waited for."""
         self._closing.set()
         await asyncio.to_thread(self._poller.join)
-        await asyncio.to_thread(self._producer.flush, ACKNOWLEDGE_SECONDS)
+        await asyncio.to_thread(self._producer.flush, CLOSE_SECONDS)
 
     def _poll(self) -> None:
         while not self._closing.is_set():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -18,7 +19,7 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
 from services.runtime import deadline, identity
 from services.runtime.channels import MAX_MESSAGE_BYTES
-from services.runtime.errors import ClarionError, StartupError, Unauthenticated
+from services.runtime.errors import ClarionError, InvalidInput, StartupError, Unauthenticated, Violation
 from services.runtime.metrics import RPC_SECONDS, RPCS, RPCS_IN_FLIGHT
 from services.runtime.status import to_status
 
@@ -66,15 +67,16 @@ class Guard(grpc.aio.ServerInterceptor):
         return guarded
 
     def _guard(self, method: str, handler: Method) -> Method:
+        read = _reader(handler)
         if handler.unary_unary:
             unary = cast("Unary", handler.unary_unary)
 
-            async def unary_unary(request: Message, context: Context) -> Message:
+            async def unary_unary(request: bytes, context: Context) -> Message:
                 call = _Call(method, context)
                 try:
                     await self._admit(method, context)
                     with deadline.within(context.time_remaining()):
-                        answer: Message = await unary(request, context)
+                        answer: Message = await unary(read(request), context)
                 except asyncio.CancelledError:
                     call.cancelled()
                     raise
@@ -85,16 +87,14 @@ class Guard(grpc.aio.ServerInterceptor):
                     call.end()
                 return answer
 
-            return grpc.unary_unary_rpc_method_handler(
-                unary_unary, handler.request_deserializer, handler.response_serializer
-            )
+            return grpc.unary_unary_rpc_method_handler(unary_unary, None, handler.response_serializer)
         stream = cast("Stream", handler.unary_stream)
 
-        async def unary_stream(request: Message, context: Context) -> AsyncIterator[Message]:
+        async def unary_stream(request: bytes, context: Context) -> AsyncIterator[Message]:
             call = _Call(method, context)
             try:
                 await self._admit(method, context)
-                async for answer in stream(request, context):
+                async for answer in stream(read(request), context):
                     yield answer
             except (asyncio.CancelledError, GeneratorExit):
                 call.cancelled()
@@ -105,9 +105,7 @@ class Guard(grpc.aio.ServerInterceptor):
             finally:
                 call.end()
 
-        return grpc.unary_stream_rpc_method_handler(
-            unary_stream, handler.request_deserializer, handler.response_serializer
-        )
+        return grpc.unary_stream_rpc_method_handler(unary_stream, None, handler.response_serializer)
 
     async def _admit(self, method: str, context: Context) -> None:
         if self._verifier is None:
@@ -120,6 +118,19 @@ class Guard(grpc.aio.ServerInterceptor):
         structlog.contextvars.bind_contextvars(tenant=principal.tenant)
         identity.authorize(principal, method, self._access)
         identity.act_as(principal)
+
+
+def _reader(handler: Method) -> Callable[[bytes], Any]:
+    # Behind the guard rather than before it: else bytes that are no message end a call with UNKNOWN and our own text.
+    deserialize: Callable[[bytes], Any] | None = handler.request_deserializer
+
+    def read(request: bytes) -> Any:
+        try:
+            return deserialize(request) if deserialize else request
+        except DecodeError as exc:
+            raise InvalidInput([Violation("request", "is not a message of this method")]) from exc
+
+    return read
 
 
 class _Call:
@@ -170,7 +181,7 @@ class Server:
         Raises StartupError if the port is taken.
         """
         # Probes are no part of a trace, and the interceptor cannot take a stream that is no generator, as Watch is.
-        observed = filters.negate(filters.any_of(*map(filters.service_name, OPEN_SERVICES)))
+        observed = filters.negate(filters.any_of(*(filters.service_name(name) for name in OPEN_SERVICES)))
         interceptors: list[grpc.aio.ServerInterceptor] = [aio_server_interceptor(filter_=observed)] if traced else []
         self._server = grpc.aio.server(
             interceptors=[*interceptors, guard],

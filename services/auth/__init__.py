@@ -1,0 +1,1 @@
+"""Who may call: access tokens, their keys, and the administration of clients."""

@@ -1,0 +1,1 @@
+"""The drivers that the auth service works with."""

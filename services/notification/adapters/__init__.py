@@ -1,0 +1,1 @@
+"""The only files of this service that know a driver."""

@@ -1,0 +1,1 @@
+"""What could not be delivered, and when it is tried again."""
