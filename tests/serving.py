@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 import jwt
 import pytest
+from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
@@ -48,7 +49,7 @@ class Issuer(KeySet):
             {**standard, "tenant": tenant, "roles": list(roles)},
             self._private,
             algorithm="ES256",
-            headers={"kid": KEY_ID},
+            headers={"kid": KEY_ID, "typ": "at+jwt"},
         )
 
     def metadata(self, *roles: str, tenant: str = "acme", issuer: str = ISSUER) -> tuple[tuple[str, str], ...]:
@@ -102,3 +103,21 @@ async def refusal(call: Awaitable[Any]) -> Refusal:
         fields=tuple(fields),
         retry_after=retry_after,
     )
+
+
+@asynccontextmanager
+async def published_keys(issuer: Issuer) -> AsyncIterator[str]:
+    """The URL of an issuer that publishes its keys, for services that run as processes."""
+
+    async def keys(_: web.Request) -> web.Response:
+        return web.json_response({"keys": [issuer.jwk]})
+
+    application = web.Application()
+    application.router.add_get("/.well-known/jwks.json", keys)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

@@ -60,8 +60,8 @@ class Process(Generic[AnySettings]):
         """Take calls whose token this verifies, for the methods that the table allows them."""
         self._verifier, self._access = verifier, access
 
-    async def live(self, ended: Awaitable[object]) -> None:
-        """Serve until `ended` is done or background work fails; then drain, within the settings' drain time."""
+    async def live(self, ended: asyncio.Event) -> None:
+        """Serve until `ended` is set or background work fails; then drain, within the settings' drain time."""
         server = Server(
             self._servicers,
             address=self.settings.bind_address,
@@ -72,11 +72,11 @@ class Process(Generic[AnySettings]):
         tasks = [asyncio.create_task(run(), name=name) for name, run in self._work.items()]
         await server.start()
         log.info("process_serving", port=server.port)
-        waiting = asyncio.ensure_future(ended)
+        waiting = asyncio.create_task(ended.wait())
         await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
         await self._drain(server, tasks, waiting)
 
-    async def _drain(self, server: Server, tasks: list[asyncio.Task[None]], waiting: asyncio.Future[object]) -> None:
+    async def _drain(self, server: Server, tasks: list[asyncio.Task[None]], waiting: asyncio.Task[Any]) -> None:
         log.info("process_draining", seconds=self.settings.drain_seconds)
         until = asyncio.get_running_loop().time() + self.settings.drain_seconds
         await server.announce_end()
@@ -130,5 +130,5 @@ async def _run(
                 await build(process)
             except ClarionError as exc:
                 raise StartupError(str(exc)) from exc
-            await process.live(ended.wait())
+            await process.live(ended)
     log.info("process_ended")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
@@ -38,6 +40,7 @@ log = structlog.get_logger()
 OPEN_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", "grpc.channelz.v1.Channelz")
 """Served without a token: probes and grpcurl have none."""
 MAX_CONCURRENT_RPCS = 2_000
+LAST_CALL_SECONDS = 0.25
 Add = Callable[[grpc.aio.Server], None]
 """Adds one servicer to a server."""
 
@@ -49,6 +52,13 @@ class Guard(grpc.aio.ServerInterceptor):
         """`access` maps `/package.Service/Method` to the roles of which one is needed."""
         self._verifier, self._access = verifier, access
         self._guarded: dict[str, Method] = {}
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def until_idle(self) -> None:
+        """Return once no guarded call is under way."""
+        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -72,7 +82,7 @@ class Guard(grpc.aio.ServerInterceptor):
             unary = cast("Unary", handler.unary_unary)
 
             async def unary_unary(request: bytes, context: Context) -> Message:
-                call = _Call(method, context)
+                call = self._begin(method, context)
                 try:
                     await self._admit(method, context)
                     with deadline.within(context.time_remaining()):
@@ -84,14 +94,14 @@ class Guard(grpc.aio.ServerInterceptor):
                     await call.fail(exc)
                     raise
                 finally:
-                    call.end()
+                    self._end(call)
                 return answer
 
             return grpc.unary_unary_rpc_method_handler(unary_unary, None, handler.response_serializer)
         stream = cast("Stream", handler.unary_stream)
 
         async def unary_stream(request: bytes, context: Context) -> AsyncIterator[Message]:
-            call = _Call(method, context)
+            call = self._begin(method, context)
             try:
                 await self._admit(method, context)
                 async for answer in stream(read(request), context):
@@ -103,9 +113,20 @@ class Guard(grpc.aio.ServerInterceptor):
                 await call.fail(exc)
                 raise
             finally:
-                call.end()
+                self._end(call)
 
         return grpc.unary_stream_rpc_method_handler(unary_stream, None, handler.response_serializer)
+
+    def _begin(self, method: str, context: Context) -> _Call:
+        self._under_way += 1
+        self._idle.clear()
+        return _Call(method, context)
+
+    def _end(self, call: _Call) -> None:
+        call.end()
+        self._under_way -= 1
+        if not self._under_way:
+            self._idle.set()
 
     async def _admit(self, method: str, context: Context) -> None:
         if self._verifier is None:
@@ -195,6 +216,7 @@ class Server:
             ],
             maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
         )
+        self._guard = guard
         self._names: Sequence[str] = ("", *servicers)
         for add in servicers.values():
             add(self._server)
@@ -202,10 +224,14 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([*servicers, *OPEN_SERVICES], self._server)
         channelz.add_channelz_servicer(self._server)
+        taken = StartupError(f"port {port} on {address} is taken: free it or set CLARION_GRPC_PORT")
+        # Seen before gRPC tries, which prints lines of its own beside the one that says what to do.
+        if _is_taken(address, port):
+            raise taken
         try:
             self.port = self._server.add_insecure_port(f"{address}:{port}")
         except RuntimeError as exc:
-            raise StartupError(f"port {port} on {address} is taken: free it or set CLARION_GRPC_PORT") from exc
+            raise taken from exc
 
     async def start(self) -> None:
         """Take calls, and say so in health."""
@@ -217,9 +243,23 @@ class Server:
         await self._health.enter_graceful_shutdown()
 
     async def stop(self, grace: float) -> None:
-        """Take no more calls; those under way have `grace` seconds."""
-        await self._server.stop(grace)
+        """Take no more calls; those under way have `grace` seconds. Watchers of health never leave: nobody waits."""
+        stopping = asyncio.create_task(self._server.stop(grace))
+        idle = asyncio.create_task(self._guard.until_idle())
+        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        # A shorter grace overtakes the longer; it is for calls that had come in but not yet begun.
+        await self._server.stop(min(grace, LAST_CALL_SECONDS))
+        await stopping
 
     async def _set(self, status: int) -> None:
         for name in self._names:
             await self._health.set(name, status)
+
+
+def _is_taken(address: str, port: int) -> bool:
+    try:
+        socket.create_server((address, port)).close()
+    except OSError as exc:
+        return exc.errno == errno.EADDRINUSE
+    return False

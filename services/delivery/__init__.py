@@ -1,0 +1,1 @@
+"""Delivery: hands messages to providers and keeps what they answered."""

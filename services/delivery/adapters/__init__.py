@@ -1,0 +1,1 @@
+"""What knows a driver or a provider's protocol."""
