@@ -13,7 +13,7 @@ AGAINST ?= main
 
 PROTOS := $(shell find proto -name '*.proto')
 
-.PHONY: help setup lock stubs check format test unit demo up down clean
+.PHONY: help setup lock stubs check format test unit integration demo up down clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,27 @@ build/googleapis: $(VENV)/.installed
 format: setup ## Format the code
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+demo: setup ## Send 1,000 notifications through a stack of its own, and prove that they arrived
+	@$(BIN)/clarion demo
+
+up: setup ## Start the whole system and leave it running
+	@$(BIN)/clarion up --detach
+
+down: ## End what `make up` started
+	@test ! -x $(BIN)/clarion || $(BIN)/clarion down
+
+unit: setup ## Run the tests that need nothing but Python
+	$(BIN)/python -m pytest tests/unit
+
+integration: setup ## Run the tests that need real engines
+	$(BIN)/python -m pytest tests/integration
+
+test: setup ## Run every test but those of the mesh and of failures; measure coverage in all processes
+	@rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest $(addprefix tests/,unit contract integration e2e)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 clean: down ## Remove what was installed, built and stored
 	rm -rf $(VENV) build .clarion

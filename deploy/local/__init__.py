@@ -1,0 +1,1 @@
+"""The whole system on one machine: engines, certificates, Envoy, services, and the `clarion` command."""
