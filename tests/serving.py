@@ -68,7 +68,7 @@ async def served(servicers: Mapping[str, Add], issuer: Issuer) -> AsyncIterator[
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             yield channel
     finally:
-        await server.stop(0)
+        await server.stop(0.1)
 
 
 @dataclass(frozen=True, kw_only=True)

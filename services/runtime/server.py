@@ -40,7 +40,10 @@ log = structlog.get_logger()
 OPEN_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", "grpc.channelz.v1.Channelz")
 """Served without a token: probes and grpcurl have none."""
 MAX_CONCURRENT_RPCS = 2_000
-LAST_CALL_SECONDS = 0.25
+SHORTEST_GRACE_SECONDS = 0.05
+"""grpc.aio (seen with 1.85) crashes the process now and then when it is stopped with less, or none."""
+LAST_WORD_SECONDS = 0.1
+"""How long a watcher of health is kept once it is to leave, so that it hears NOT_SERVING first."""
 Add = Callable[[grpc.aio.Server], None]
 """Adds one servicer to a server."""
 
@@ -52,13 +55,6 @@ class Guard(grpc.aio.ServerInterceptor):
         """`access` maps `/package.Service/Method` to the roles of which one is needed."""
         self._verifier, self._access = verifier, access
         self._guarded: dict[str, Method] = {}
-        self._under_way = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    async def until_idle(self) -> None:
-        """Return once no guarded call is under way."""
-        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -82,7 +78,7 @@ class Guard(grpc.aio.ServerInterceptor):
             unary = cast("Unary", handler.unary_unary)
 
             async def unary_unary(request: bytes, context: Context) -> Message:
-                call = self._begin(method, context)
+                call = _Call(method, context)
                 try:
                     await self._admit(method, context)
                     with deadline.within(context.time_remaining()):
@@ -94,14 +90,14 @@ class Guard(grpc.aio.ServerInterceptor):
                     await call.fail(exc)
                     raise
                 finally:
-                    self._end(call)
+                    call.end()
                 return answer
 
             return grpc.unary_unary_rpc_method_handler(unary_unary, None, handler.response_serializer)
         stream = cast("Stream", handler.unary_stream)
 
         async def unary_stream(request: bytes, context: Context) -> AsyncIterator[Message]:
-            call = self._begin(method, context)
+            call = _Call(method, context)
             try:
                 await self._admit(method, context)
                 async for answer in stream(read(request), context):
@@ -113,20 +109,9 @@ class Guard(grpc.aio.ServerInterceptor):
                 await call.fail(exc)
                 raise
             finally:
-                self._end(call)
+                call.end()
 
         return grpc.unary_stream_rpc_method_handler(unary_stream, None, handler.response_serializer)
-
-    def _begin(self, method: str, context: Context) -> _Call:
-        self._under_way += 1
-        self._idle.clear()
-        return _Call(method, context)
-
-    def _end(self, call: _Call) -> None:
-        call.end()
-        self._under_way -= 1
-        if not self._under_way:
-            self._idle.set()
 
     async def _admit(self, method: str, context: Context) -> None:
         if self._verifier is None:
@@ -185,6 +170,27 @@ class _Call:
         log.debug("call_served", method=self._method, code=self._code.name, seconds=round(took, 6))
 
 
+class _Health(health.aio.HealthServicer):
+    """Health whose watchers are sent away at the end: they never leave by themselves, and a drain would wait for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ending = asyncio.Event()
+
+    def send_away(self) -> None:
+        self._ending.set()
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:  # noqa: N802
+        watching = asyncio.create_task(super().Watch(request, context))
+        ending = asyncio.create_task(self._ending.wait())
+        try:
+            await asyncio.wait({watching, ending}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({watching}, timeout=LAST_WORD_SECONDS)
+        finally:
+            watching.cancel()
+            ending.cancel()
+
+
 class Server:
     """A gRPC server with health, reflection and channelz. Not serving until `start`."""
 
@@ -216,11 +222,10 @@ class Server:
             ],
             maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
         )
-        self._guard = guard
         self._names: Sequence[str] = ("", *servicers)
         for add in servicers.values():
             add(self._server)
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([*servicers, *OPEN_SERVICES], self._server)
         channelz.add_channelz_servicer(self._server)
@@ -243,14 +248,9 @@ class Server:
         await self._health.enter_graceful_shutdown()
 
     async def stop(self, grace: float) -> None:
-        """Take no more calls; those under way have `grace` seconds. Watchers of health never leave: nobody waits."""
-        stopping = asyncio.create_task(self._server.stop(grace))
-        idle = asyncio.create_task(self._guard.until_idle())
-        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
-        # A shorter grace overtakes the longer; it is for calls that had come in but not yet begun.
-        await self._server.stop(min(grace, LAST_CALL_SECONDS))
-        await stopping
+        """Take no more calls; those under way have `grace` seconds."""
+        self._health.send_away()
+        await self._server.stop(max(grace, SHORTEST_GRACE_SECONDS))
 
     async def _set(self, status: int) -> None:
         for name in self._names:

@@ -83,4 +83,4 @@ async def test_a_call_is_made_with_the_wheel_alone(wheel: Path, tmp_path: Path) 
         # -I: neither this folder nor the environment lends the call anything.
         assert await run(python, "-I", "-c", CLIENT, f"127.0.0.1:{port}") == "shop acme\n"
     finally:
-        await server.stop(0)
+        await server.stop(1)

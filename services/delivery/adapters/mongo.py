@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pymongo import IndexModel, ReplaceOne
 from pymongo.errors import BulkWriteError
@@ -89,10 +88,25 @@ class MongoRecords:
 
 
 def _document(delivery: Delivery) -> Document:
-    document: dict[str, Any] = asdict(delivery)
-    document["_id"] = document.pop("delivery_id")
-    document["attempts"] = [asdict(attempt) for attempt in delivery.attempts]
-    return document
+    # Field by field: dataclasses.asdict copies deeply, which was a third of this process's time.
+    return {
+        "_id": delivery.delivery_id,
+        "tenant": delivery.tenant,
+        "notification_id": delivery.notification_id,
+        "chunk": delivery.chunk,
+        "user_id": delivery.user_id,
+        "channel": delivery.channel,
+        "provider": delivery.provider,
+        "state": delivery.state,
+        "reason": delivery.reason,
+        "provider_message_id": delivery.provider_message_id,
+        "attempts": [{"time": each.time, "code": each.code, "state": each.state} for each in delivery.attempts],
+        "attempt_count": delivery.attempt_count,
+        "due_at": delivery.due_at,
+        "created_at": delivery.created_at,
+        "updated_at": delivery.updated_at,
+        "purge_at": delivery.purge_at,
+    }
 
 
 def _delivery(document: Document) -> Delivery:

@@ -38,7 +38,7 @@ async def service(port: int, says: str) -> AsyncIterator[None]:
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     yield
-    await server.stop(0)
+    await server.stop(0.1)
 
 
 async def served_by(outbound: int, authority: str) -> str:

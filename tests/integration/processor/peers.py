@@ -197,7 +197,7 @@ async def serving(peers: Peers) -> AsyncIterator[str]:
     try:
         yield f"127.0.0.1:{port}"
     finally:
-        await server.stop(0)
+        await server.stop(0.1)
 
 
 async def _token(request: web.Request) -> web.Response:

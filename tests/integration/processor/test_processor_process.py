@@ -98,7 +98,7 @@ async def processing(settings: Settings) -> AsyncIterator[asyncio.Event]:
     async with AsyncExitStack() as stack:
         process = Process("processor", settings, stack, traced=False)
         await build(process)
-        living = asyncio.create_task(process.live(ended.wait()))
+        living = asyncio.create_task(process.live(ended))
         try:
             yield ended
         finally:
