@@ -12,13 +12,13 @@ import structlog
 from pydantic import ValidationError
 
 from services.runtime.errors import StartupError
-from services.simulators.apns import ApnsPeer
+from services.simulators.apns.peer import ApnsPeer
 from services.simulators.credentials import Credentials
-from services.simulators.fcm import FcmPeer
+from services.simulators.fcm.peer import FcmPeer
 from services.simulators.inspection import Inspection
-from services.simulators.listener import server_context
-from services.simulators.sms import SmsPeer
-from services.simulators.smtp import SmtpPeer
+from services.simulators.sms.peer import SmsPeer
+from services.simulators.smtp.peer import SmtpPeer
+from services.simulators.wire.listener import server_context
 
 if TYPE_CHECKING:
     from pathlib import Path

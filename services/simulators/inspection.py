@@ -23,21 +23,21 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.runtime.errors import InvalidInput, Violation
-from services.simulators.apns_request import REASONS
+from services.simulators.apns.request import REASONS
 from services.simulators.credentials import ApnsTeam, FcmProject, SmsAccount, SmtpAccount
-from services.simulators.http1 import AlpnChooser
 from services.simulators.ledger import MAX_PAGE, Ledger, Received
-from services.simulators.listener import Listener
 from services.simulators.script import Script
+from services.simulators.wire.http1 import AlpnChooser
+from services.simulators.wire.listener import Listener
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from services.simulators.apns import ApnsPeer
-    from services.simulators.fcm import FcmPeer
+    from services.simulators.apns.peer import ApnsPeer
+    from services.simulators.fcm.peer import FcmPeer
     from services.simulators.peer import Peer
-    from services.simulators.sms import SmsPeer
-    from services.simulators.smtp import SmtpPeer
+    from services.simulators.sms.peer import SmsPeer
+    from services.simulators.smtp.peer import SmtpPeer
 
 _MAX_REQUEST = 4 * 1024 * 1024
 _ADDRESSES = ("address", "token", "to", "number")

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from services.simulators.ledger import Ledger
-    from services.simulators.listener import Listener
     from services.simulators.player import Player
+    from services.simulators.wire.listener import Listener
 
 
 class Peer(ABC):

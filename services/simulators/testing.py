@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from services.simulators.apns import ApnsPeer
-    from services.simulators.fcm import FcmPeer
+    from services.simulators.apns.peer import ApnsPeer
+    from services.simulators.fcm.peer import FcmPeer
     from services.simulators.ledger import Clock
-    from services.simulators.sms import SmsPeer
-    from services.simulators.smtp import SmtpPeer
+    from services.simulators.sms.peer import SmsPeer
+    from services.simulators.smtp.peer import SmtpPeer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

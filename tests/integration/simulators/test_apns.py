@@ -10,7 +10,7 @@ import jwt
 import pytest
 from h2.errors import ErrorCodes
 
-from services.simulators.apns_request import REASONS
+from services.simulators.apns.request import REASONS
 from services.simulators.credentials import ApnsKey
 from services.simulators.script import Action, Fault, Limit, Outage, Scope, Script
 from tests.integration.simulators.http2_client import Http2Client, http2_client

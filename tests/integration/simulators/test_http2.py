@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
 
-from services.simulators.exchange import Dropped, Handler, Request, Response
-from services.simulators.http2 import Http2Connection
-from services.simulators.listener import Listener, server_context
+from services.simulators.wire.exchange import Dropped, Handler, Request, Response
+from services.simulators.wire.http2 import Http2Connection
+from services.simulators.wire.listener import Listener, server_context
 from tests.integration.simulators.http2_client import Http2Client, http2_client
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from aiohttp import web
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from services.simulators.script import Action, Callbacks, Fault, Script
-from services.simulators.sms_answers import DELIVERY_ERRORS
+from services.simulators.sms.answers import DELIVERY_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,7 +13,9 @@ from services.delivery.adapters.http import Answer, Silence
 from services.delivery.adapters.meaning import UNCONFIRMED
 from services.delivery.adapters.smtp_codes import Stage
 from services.delivery.domain import Outcome, Verdict
-from services.simulators import apns_request, fcm_answers, sms_answers
+from services.simulators.apns import request as apns_request
+from services.simulators.fcm import answers as fcm_answers
+from services.simulators.sms import answers as sms_answers
 
 GONE, REJECTED, TRANSIENT, ACCEPTED = Verdict.GONE, Verdict.REJECTED, Verdict.TRANSIENT, Verdict.ACCEPTED
 

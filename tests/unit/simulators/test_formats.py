@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
-from services.simulators.mail import parsed
-from services.simulators.sms_answers import segments
-from services.simulators.sms_callbacks import signature
+from services.simulators.sms.answers import segments
+from services.simulators.sms.callbacks import signature
+from services.simulators.smtp.mail import parsed
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from services.simulators.exchange import Dropped
+from services.simulators.wire.exchange import Dropped
 
 if TYPE_CHECKING:
     import ssl

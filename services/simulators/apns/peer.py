@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from services.simulators.apns_request import REASONS, Push, header_reason, payload, payload_reason, route_reason
-from services.simulators.apns_token import ProviderTokens
-from services.simulators.exchange import Dropped, Request, Response, endure
-from services.simulators.http2 import MANY_STREAMS, Http2Connection
+from services.simulators.apns.request import REASONS, Push, header_reason, payload, payload_reason, route_reason
+from services.simulators.apns.token import ProviderTokens
 from services.simulators.ledger import ACCEPTED, Ledger
-from services.simulators.listener import Listener
 from services.simulators.peer import Peer
 from services.simulators.player import Player
 from services.simulators.script import Action
+from services.simulators.wire.exchange import Dropped, Request, Response, endure
+from services.simulators.wire.http2 import MANY_STREAMS, Http2Connection
+from services.simulators.wire.listener import Listener
 
 if TYPE_CHECKING:
     import random

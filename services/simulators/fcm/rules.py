@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from services.simulators.fcm_answers import Violation
+from services.simulators.fcm.answers import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,7 +16,7 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-from services.simulators.exchange import Dropped, Handler, Request, Response
+from services.simulators.wire.exchange import Dropped, Handler, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import jwt
 
-from services.simulators.exchange import Request, Response, json_response
+from services.simulators.wire.exchange import Request, Response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

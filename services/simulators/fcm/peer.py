@@ -8,16 +8,16 @@ import uuid
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from services.simulators import fcm_answers, fcm_message
-from services.simulators.exchange import Request, Response, endure, json_response
-from services.simulators.http1 import AlpnChooser, Http1Server
-from services.simulators.http2 import Http2Connection
+from services.simulators.fcm import answers, rules
+from services.simulators.fcm.oauth import TOKEN_PATH, TokenEndpoint
 from services.simulators.ledger import ACCEPTED, Ledger
-from services.simulators.listener import Listener
-from services.simulators.oauth import TOKEN_PATH, TokenEndpoint
 from services.simulators.peer import Peer
 from services.simulators.player import Player
 from services.simulators.script import Limit, Scope
+from services.simulators.wire.exchange import Request, Response, endure, json_response
+from services.simulators.wire.http1 import AlpnChooser, Http1Server
+from services.simulators.wire.http2 import Http2Connection
+from services.simulators.wire.listener import Listener
 
 if TYPE_CHECKING:
     import random
@@ -70,7 +70,7 @@ class FcmPeer(Peer):
 
     def knows(self, error: str) -> bool:
         """FCM's errorCodes, and the platform's answers beside them."""
-        return error in fcm_answers.ERRORS
+        return error in answers.ERRORS
 
     def _protocol(self) -> AlpnChooser:
         return AlpnChooser(self._http1, lambda: Http2Connection(self._answer, streams=_STREAMS, max_body=_MAX_BODY))
@@ -80,7 +80,7 @@ class FcmPeer(Peer):
             return await self._token(request)
         route = _SEND.fullmatch(request.path)
         if route is None or request.method != "POST":
-            return fcm_answers.failure("NOT_FOUND")
+            return answers.failure("NOT_FOUND")
         return await self._send(request, route.group(1))
 
     async def _token(self, request: Request) -> Response:
@@ -89,7 +89,7 @@ class FcmPeer(Peer):
         await endure(verdict, self._player)
         if verdict.fault is None or verdict.fault.error is None:
             return self.tokens.issue(request)
-        failed = fcm_answers.failure(verdict.fault.error, retry_after_seconds=verdict.retry_after_seconds)
+        failed = answers.failure(verdict.fault.error, retry_after_seconds=verdict.retry_after_seconds)
         if failed.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return failed
         return json_response(failed.status, {"error": "invalid_grant", "error_description": "Scripted."})
@@ -98,10 +98,10 @@ class FcmPeer(Peer):
         stranger = self._stranger(request, project_id)
         if stranger is not None:
             self.ledger.record("", {"project_id": project_id}, stranger)
-            return fcm_answers.failure(stranger)
+            return answers.failure(stranger)
         body = _parse(request.body)
         message = body.get("message")
-        address = fcm_message.target(message) if isinstance(message, dict) else ""
+        address = rules.target(message) if isinstance(message, dict) else ""
         name = f"projects/{project_id}/messages/0:{uuid.uuid4().hex}"
         content = {"project_id": project_id, "name": name, "message": message}
         verdict = self._player.decide(address, account=project_id)
@@ -109,13 +109,13 @@ class FcmPeer(Peer):
             self.ledger.record(address, content, verdict.outcome(_LIMITED))
             await endure(verdict, self._player)
             error = verdict.error(_LIMITED, "UNAVAILABLE")
-            return fcm_answers.failure(error, retry_after_seconds=verdict.retry_after_seconds)
+            return answers.failure(error, retry_after_seconds=verdict.retry_after_seconds)
         refusal = _refusal(body)
         dry_run = body.get("validate_only", body.get("validateOnly")) is True
         if refusal is not None or not dry_run:
             self.ledger.record(address, content, ACCEPTED if refusal is None else "INVALID_ARGUMENT")
         await endure(verdict, self._player)
-        return refusal or fcm_answers.sent(f"projects/{project_id}/messages/fake_message_id" if dry_run else name)
+        return refusal or answers.sent(f"projects/{project_id}/messages/fake_message_id" if dry_run else name)
 
     def _stranger(self, request: Request, project_id: str) -> str | None:
         granted = self.tokens.project_of(request.header("authorization"))
@@ -135,12 +135,12 @@ def _parse(body: bytes) -> dict[str, object]:
 def _refusal(body: dict[str, object]) -> Response | None:
     """Why FCM does not take this message, if it does not."""
     if "message" not in body:
-        return fcm_answers.unparsable("Invalid JSON payload received. A message is required.")
+        return answers.unparsable("Invalid JSON payload received. A message is required.")
     message = body["message"]
-    misfits = fcm_message.schema_violations(message)
+    misfits = rules.schema_violations(message)
     if misfits or not isinstance(message, dict):
-        return fcm_answers.invalid(misfits, code=False)
-    if fcm_message.oversize(message):
-        return fcm_answers.failure("OVERSIZE")
-    wrong = fcm_message.violations(message)
-    return fcm_answers.invalid(wrong, code=True) if wrong else None
+        return answers.invalid(misfits, code=False)
+    if rules.oversize(message):
+        return answers.failure("OVERSIZE")
+    wrong = rules.violations(message)
+    return answers.invalid(wrong, code=True) if wrong else None

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
-from services.simulators.exchange import Dropped, Handler, Request
+from services.simulators.wire.exchange import Dropped, Handler, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.simulators.http2 import Http2Connection
+    from services.simulators.wire.http2 import Http2Connection
 
 
 class Http1Server:

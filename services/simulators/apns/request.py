@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.simulators.exchange import Request
+    from services.simulators.wire.exchange import Request
 
 REASONS: Mapping[str, int] = {
     "BadCollapseId": 400,

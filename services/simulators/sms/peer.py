@@ -9,16 +9,16 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from services.simulators import sms_answers
-from services.simulators.exchange import Request, Response, endure, json_response
-from services.simulators.http1 import AlpnChooser, Http1Server
 from services.simulators.ledger import ACCEPTED, Ledger
-from services.simulators.listener import Listener
 from services.simulators.peer import Peer
 from services.simulators.player import Player
 from services.simulators.script import Callbacks
-from services.simulators.sms_answers import DELIVERY_ERRORS, ERRORS, Message
-from services.simulators.sms_callbacks import CallbackPoster
+from services.simulators.sms import answers
+from services.simulators.sms.answers import DELIVERY_ERRORS, ERRORS, Message
+from services.simulators.sms.callbacks import CallbackPoster
+from services.simulators.wire.exchange import Request, Response, endure, json_response
+from services.simulators.wire.http1 import AlpnChooser, Http1Server
+from services.simulators.wire.listener import Listener
 
 if TYPE_CHECKING:
     import random
@@ -99,16 +99,16 @@ class SmsPeer(Peer):
     async def _answer(self, request: Request) -> Response:
         route = _ROUTE.fullmatch(request.path)
         if route is None:
-            return sms_answers.refusal("20404")
+            return answers.refusal("20404")
         account = self._authenticated(request, route.group(1))
         if account is None:
             self.ledger.record("", {"account_sid": route.group(1)}, "20003")
-            return sms_answers.refusal("20003")
+            return answers.refusal("20003")
         if request.method == "POST" and route.group(2) is None:
             return await self._create(request, account)
         if request.method == "GET" and route.group(2) is not None:
             return self._fetch(route.group(2), account)
-        return sms_answers.refusal("20404")
+        return answers.refusal("20404")
 
     def _authenticated(self, request: Request, account_sid: str) -> SmsAccount | None:
         given = request.header("authorization") or ""
@@ -135,12 +135,12 @@ class SmsPeer(Peer):
             else:
                 self.ledger.record(to, _content(form, account), verdict.outcome(_LIMITED))
             await endure(verdict, self._player)
-            return sms_answers.refusal(code, retry_after_seconds=verdict.retry_after_seconds)
+            return answers.refusal(code, retry_after_seconds=verdict.retry_after_seconds)
         wrong = _wrong(form, account)
         if wrong is not None:
             self.ledger.record(to, _content(form, account), wrong)
             await endure(verdict, self._player)
-            return sms_answers.refusal(wrong)
+            return answers.refusal(wrong)
         message = self._accept(form, account, verdict.fault.error if verdict.fault else None)
         resource = message.resource()
         await endure(verdict, self._player)
@@ -179,7 +179,7 @@ class SmsPeer(Peer):
     def _fetch(self, sid: str, account: SmsAccount) -> Response:
         message = self._messages.get(sid)
         if message is None or message.account_sid != account.account_sid:
-            return sms_answers.refusal("20404")
+            return answers.refusal("20404")
         return json_response(200, message.resource())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.simulators.exchange import Response, json_response
+from services.simulators.wire.exchange import Response, json_response
 
 _TYPE = "type.googleapis.com/google.rpc."
 _FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from services.simulators.ledger import ACCEPTED, Ledger
-from services.simulators.sms_answers import API_VERSION, Message
+from services.simulators.sms.answers import API_VERSION, Message
 
 if TYPE_CHECKING:
     import ssl

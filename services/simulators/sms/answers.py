@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
-from services.simulators.exchange import Response, json_response
+from services.simulators.wire.exchange import Response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,14 +7,14 @@ import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from services.simulators.exchange import endure
 from services.simulators.ledger import ACCEPTED, Ledger
-from services.simulators.listener import Listener
-from services.simulators.mail import parsed
 from services.simulators.peer import Peer
 from services.simulators.player import Player
 from services.simulators.script import Script, Stage
-from services.simulators.smtp_session import SmtpSession
+from services.simulators.smtp.mail import parsed
+from services.simulators.smtp.session import SmtpSession
+from services.simulators.wire.exchange import endure
+from services.simulators.wire.listener import Listener
 
 if TYPE_CHECKING:
     import random

@@ -1,0 +1,1 @@
+"""SMS in the form of Twilio's API."""
