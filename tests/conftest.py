@@ -24,8 +24,8 @@ from redis import Redis as RedisClient
 
 from deploy.local.engines import kafka, mongodb, redis
 from deploy.local.engines.running import running
-from deploy.local.places import cache_folder
-from deploy.local.ports import free_ports
+from deploy.local.machine.places import cache_folder
+from deploy.local.machine.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

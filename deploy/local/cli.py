@@ -13,15 +13,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deploy.local.background import detach
-from deploy.local.control import ControlClient, NotRunning
-from deploy.local.display import status_table
-from deploy.local.ending import end_stack
-from deploy.local.follow import tail
-from deploy.local.places import cache_folder, home_folder
+from deploy.local.console.background import detach
+from deploy.local.console.display import status_table
+from deploy.local.console.ending import end_stack
+from deploy.local.console.follow import tail
+from deploy.local.machine.places import cache_folder, home_folder
+from deploy.local.machine.stackname import stack_folder
 from deploy.local.problem import Problem
-from deploy.local.spec import State, statuses
-from deploy.local.stackname import stack_folder
+from deploy.local.supervision.control import ControlClient, NotRunning
+from deploy.local.supervision.spec import State, statuses
 
 NOT_WELL = 1
 NOT_RUNNING = 3
@@ -89,7 +89,7 @@ def up(
         asyncio.run(detach(folder, arguments, console))
         return
     # Imported here: what a stack needs takes most of a second to import, and `status` needs none of it.
-    from deploy.local.foreground import Interrupted, run
+    from deploy.local.console.foreground import Interrupted, run
     from deploy.local.stack import Stack, StackOptions
 
     options = StackOptions(name=stack, home=folder.path.parent, ports=ports, without=frozenset(without or []))
@@ -205,7 +205,7 @@ def doctor(data: Data = None) -> None:
       clarion doctor
       clarion doctor && clarion up
     """
-    from deploy.local.doctor import examine
+    from deploy.local.console.doctor import examine
 
     findings = examine(os.environ, home=data or home_folder(), cache=cache_folder())
     console = Console()

@@ -8,26 +8,26 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from deploy.local import leftovers
-from deploy.local.control import ControlServer
-from deploy.local.places import home_folder
-from deploy.local.portbook import PortBook
+from deploy.local.composition.topology import ClarionPlanner
+from deploy.local.machine.places import home_folder
+from deploy.local.machine.portbook import PortBook
+from deploy.local.machine.stackname import stack_folder
 from deploy.local.problem import Problem
-from deploy.local.stackname import stack_folder
-from deploy.local.state import StateFile
-from deploy.local.supervisor import Supervisor
-from deploy.local.topology import ClarionPlanner
+from deploy.local.supervision import leftovers
+from deploy.local.supervision.control import ControlServer
+from deploy.local.supervision.state import StateFile
+from deploy.local.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
 
-    from deploy.local.backoff import Backoff
-    from deploy.local.credentials import Client, Secrets
-    from deploy.local.folder import StackFolder
-    from deploy.local.plan import Addresses, Plan, Planner
-    from deploy.local.spec import ProcessStatus, State
+    from deploy.local.composition.credentials import Client, Secrets
+    from deploy.local.composition.plan import Addresses, Plan, Planner
+    from deploy.local.machine.folder import StackFolder
+    from deploy.local.supervision.backoff import Backoff
+    from deploy.local.supervision.spec import ProcessStatus, State
 
 Part = TypeVar("Part")
 

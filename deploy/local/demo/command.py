@@ -12,19 +12,19 @@ import aiohttp
 import grpc
 from rich.console import Console
 
+from deploy.local.console.ending import end_stack
+from deploy.local.console.progress import show_progress
 from deploy.local.demo.ledger import Ledgers
 from deploy.local.demo.performance import Performance
 from deploy.local.demo.report import Report
 from deploy.local.demo.scenario import scenario
 from deploy.local.demo.sending import Unmet
 from deploy.local.demo.tenant import access_token, bearer, connected
-from deploy.local.ending import end_stack
 from deploy.local.problem import Problem
-from deploy.local.progress import show_progress
 from deploy.local.stack import Stack, StackOptions
 
 if TYPE_CHECKING:
-    from deploy.local.folder import StackFolder
+    from deploy.local.machine.folder import StackFolder
 
 NAME = "demo"
 WELL, MISSING, INTERRUPTED = 0, 1, 130

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deploy.local.demo.tenant import Tenant
 
 AT_A_TIME = 32
+"""Calls under way at once."""
 
 
 async def register(tenant: Tenant, people: Iterable[Person]) -> None:

@@ -19,9 +19,9 @@ from deploy.local.demo.tenant import CALL_SECONDS
 from services.simulators.credentials import ApnsKey, ServiceAccount, SmsAccount, SmtpAccount
 
 if TYPE_CHECKING:
+    from deploy.local.composition.plan import Addresses
     from deploy.local.demo.ledger import Ledgers
     from deploy.local.demo.tenant import Tenant
-    from deploy.local.plan import Addresses
 
 SMS_SENDER = "+15005550006"
 MAIL_SENDER = "parcels@example.com"

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from deploy.local.demo.verification import ChannelFigures
 
 LABELS = {
-    Peer.FCM: "push to Android (FCM)",
-    Peer.APNS: "push to iOS (APNs)",
+    Peer.FCM: "Android (FCM)",
+    Peer.APNS: "iOS (APNs)",
     Peer.SMS: "SMS (Twilio)",
     Peer.SMTP: "email (SMTP)",
 }
@@ -90,7 +90,7 @@ class Report:
         self, arrived: Callable[[], Awaitable[Arrived]], expected: Mapping[Peer, int], doing: asyncio.Task[None]
     ) -> None:
         columns = (
-            TextColumn("         {task.description:<22}"),
+            TextColumn("         {task.description:<14}"),
             BarColumn(bar_width=40),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 from clarion.notification.v1 import (
@@ -20,7 +20,7 @@ from deploy.local.demo.scenario import BATCH
 from deploy.local.demo.tenant import CALL_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from clarion.notification.v1 import Notification, SendNotificationResponse
 
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from deploy.local.demo.scenario import Sending
     from deploy.local.demo.tenant import Tenant
 
-AT_A_TIME = 32
-"""Calls under way at once."""
+Item = TypeVar("Item")
 
 
 class Unmet(Exception):
@@ -53,22 +52,15 @@ class Sender:
         self._keep(sending, answer)
         return answer
 
-    async def singles(self, sendings: Sequence[Sending]) -> None:
-        """Send each by a call of its own, some at a time."""
-        turns = asyncio.Semaphore(AT_A_TIME)
-
-        async def one(sending: Sending) -> None:
-            async with turns:
-                await self.single(sending)
-
+    async def singles(self, sendings: Sequence[Sending], *, seconds: float) -> None:
+        """Send each by a call of its own, spread over some seconds and whether or not others have been answered."""
         async with asyncio.TaskGroup() as group:
-            for sending in sendings:
-                group.create_task(one(sending))
+            async for sending in _spread(sendings, seconds):
+                group.create_task(self.single(sending))
 
-    async def batches(self, sendings: Sequence[Sending]) -> int:
-        """Send them in batches, one after the other; answers how many batches. Raises Unmet if an item is refused."""
-        batches = [sendings[start : start + BATCH] for start in range(0, len(sendings), BATCH)]
-        for batch in batches:
+    async def batches(self, sendings: Sequence[Sending], *, seconds: float) -> None:
+        """Send them in batches, spread over some seconds. Raises Unmet if an item is refused."""
+        async for batch in _spread(in_batches(sendings), seconds):
             request = BatchSendNotificationsRequest(requests=[each.request for each in batch])
             answer = await self._tenant.notifications.BatchSendNotifications(
                 request, metadata=self._tenant.metadata, timeout=CALL_SECONDS
@@ -77,7 +69,6 @@ class Sender:
                 if result.WhichOneof("outcome") != "accepted":
                     raise Unmet(f"an item of a batch was refused: {result.error.message}")
                 self._keep(sending, result.accepted)
-        return len(batches)
 
     async def cancel(self, notification_id: str) -> Notification:
         """Cancel one that no worker has begun."""
@@ -119,6 +110,19 @@ class Sender:
     def _keep(self, sending: Sending, answer: SendNotificationResponse) -> None:
         at = answer.create_time
         self.accepted_at.setdefault(sending.letter, at.seconds + at.nanos / 1e9)
+
+
+def in_batches(sendings: Sequence[Sending]) -> list[Sequence[Sending]]:
+    """The same in batches."""
+    return [sendings[start : start + BATCH] for start in range(0, len(sendings), BATCH)]
+
+
+async def _spread(items: Sequence[Item], seconds: float) -> AsyncIterator[Item]:
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    for index, item in enumerate(items):
+        await asyncio.sleep(began + seconds * index / len(items) - clock())
+        yield item
 
 
 def named(notification: Notification) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clarion.notification.v1.notification_service_pb2_grpc import NotificationServiceAsyncStub
     from clarion.notification.v1.template_service_pb2_grpc import TemplateServiceAsyncStub
 
-    from deploy.local.plan import Addresses
+    from deploy.local.composition.plan import Addresses
 
 CALL_SECONDS = 10.0
 _OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deploy.local.command import Command
+    from deploy.local.supervision.command import Command
 
 
 class Origin(enum.StrEnum):

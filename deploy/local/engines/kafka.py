@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from deploy.local.command import Command
 from deploy.local.engines import artifacts
 from deploy.local.engines.engine import Found, Origin
 from deploy.local.engines.executables import dotted, in_wheel, on_path, version_of
-from deploy.local.ports import LOOPBACK
+from deploy.local.machine.ports import LOOPBACK
 from deploy.local.problem import Problem
+from deploy.local.supervision.command import Command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from deploy.local.command import Command
 from deploy.local.engines.engine import Found, Origin
 from deploy.local.engines.executables import dotted, in_wheel, missing_libraries, on_path, version_of
-from deploy.local.ports import LOOPBACK
+from deploy.local.machine.ports import LOOPBACK
 from deploy.local.problem import Problem
+from deploy.local.supervision.command import Command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

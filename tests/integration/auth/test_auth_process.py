@@ -16,7 +16,7 @@ import pytest
 from clarion.auth import v1
 from pymongo import MongoClient
 
-from deploy.local.ports import free_ports
+from deploy.local.machine.ports import free_ports
 from services.runtime.mongo import Document
 from tests.forwarding import forwarding
 from tests.processes import serving, started

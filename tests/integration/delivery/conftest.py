@@ -15,7 +15,7 @@ from clarion.delivery import v1
 from clarion.type import v1 as wire
 from pydantic import SecretStr
 
-from deploy.local.topics import create_topics
+from deploy.local.composition.topics import create_topics
 from services.delivery.bootstrap import build
 from services.delivery.settings import DeliverySettings
 from services.runtime.process import Process

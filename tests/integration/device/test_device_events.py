@@ -19,7 +19,7 @@ from clarion.events.v1 import DeviceEvent
 from clarion.type.v1 import DeviceAddress, Platform
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from deploy.local.topics import create_topics
+from deploy.local.composition.topics import create_topics
 from services import topics
 from services.device import consumer
 from services.device.domain import UserKey

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.local.command import Command
-from deploy.local.health import accepts
-from deploy.local.plan import Plan
-from deploy.local.spec import ProcessSpec, Rank
+from deploy.local.composition.plan import Plan
+from deploy.local.supervision.command import Command
+from deploy.local.supervision.health import accepts
+from deploy.local.supervision.spec import ProcessSpec, Rank
 
 if TYPE_CHECKING:
-    from deploy.local.folder import StackFolder
-    from deploy.local.portbook import PortBook
+    from deploy.local.machine.folder import StackFolder
+    from deploy.local.machine.portbook import PortBook
 
 SERVER = Path(__file__).with_name("stand_in_server.py")
 

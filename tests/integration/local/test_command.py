@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local.environment import SERVICES
-from deploy.local.folder import StackFolder
-from deploy.local.leftovers import alive
-from deploy.local.places import project_folder
-from deploy.local.state import StateFile
+from deploy.local.composition.environment import SERVICES
+from deploy.local.machine.folder import StackFolder
+from deploy.local.machine.places import project_folder
+from deploy.local.supervision.leftovers import alive
+from deploy.local.supervision.state import StateFile
 from tests.integration.local.stand_ins import nothing_left
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from pymongo import MongoClient
 
+from deploy.local.composition.topics import create_topics
 from deploy.local.engines import kafka, mongodb
 from deploy.local.engines.running import running
-from deploy.local.places import cache_folder
-from deploy.local.ports import free_ports
-from deploy.local.topics import create_topics
+from deploy.local.machine.places import cache_folder
+from deploy.local.machine.ports import free_ports
 from services.topics import ALL, PARTITIONS
 
 if TYPE_CHECKING:

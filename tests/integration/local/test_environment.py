@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local.environment import SERVICES, Service
-from deploy.local.folder import StackFolder
-from deploy.local.portbook import PortBook
-from deploy.local.topology import ClarionPlanner
+from deploy.local.composition.environment import SERVICES, Service
+from deploy.local.composition.topology import ClarionPlanner
+from deploy.local.machine.folder import StackFolder
+from deploy.local.machine.portbook import PortBook
 from services.runtime.settings import ProcessSettings, load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deploy.local.plan import Plan
+    from deploy.local.composition.plan import Plan
 
 
 @pytest.fixture

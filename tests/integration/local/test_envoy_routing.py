@@ -10,12 +10,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from deploy.local import envoy
-from deploy.local.health import accepts
-from deploy.local.ports import free_ports
-from deploy.local.spec import ProcessSpec, Rank
-from deploy.local.state import StateFile
-from deploy.local.supervisor import Supervisor
+from deploy.local.composition import envoy
+from deploy.local.machine.ports import free_ports
+from deploy.local.supervision.health import accepts
+from deploy.local.supervision.spec import ProcessSpec, Rank
+from deploy.local.supervision.state import StateFile
+from deploy.local.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.doctor import examine
+from deploy.local.console.doctor import examine
 from deploy.local.engines import artifacts, kafka, mongodb, redis
 from deploy.local.engines.engine import Origin
 from deploy.local.engines.executables import missing_libraries

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from deploy.local.follow import tail
-from deploy.local.logfile import LogFile
+from deploy.local.console.follow import tail
+from deploy.local.supervision.logfile import LogFile
 
 if TYPE_CHECKING:
     from pathlib import Path

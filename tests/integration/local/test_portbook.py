@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from deploy.local.portbook import PortBook
-from deploy.local.ports import free_ports, is_free
+from deploy.local.machine.portbook import PortBook
+from deploy.local.machine.ports import free_ports, is_free
 from deploy.local.problem import Problem
 
 

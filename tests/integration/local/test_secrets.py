@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local.certificates import PEER_NAMES, peer_certificate
-from deploy.local.credentials import stack_secrets
+from deploy.local.composition.certificates import PEER_NAMES, peer_certificate
+from deploy.local.composition.credentials import stack_secrets
 from deploy.local.problem import Problem
 
 if TYPE_CHECKING:

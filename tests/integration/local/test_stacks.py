@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local.control import ControlClient, NotRunning
-from deploy.local.ending import end_stack
-from deploy.local.leftovers import alive
-from deploy.local.ports import free_ports
+from deploy.local.console.ending import end_stack
+from deploy.local.machine.ports import free_ports
 from deploy.local.problem import Problem
-from deploy.local.spec import State, statuses
 from deploy.local.stack import Stack, StackOptions
-from deploy.local.state import StateFile
+from deploy.local.supervision.control import ControlClient, NotRunning
+from deploy.local.supervision.leftovers import alive
+from deploy.local.supervision.spec import State, statuses
+from deploy.local.supervision.state import StateFile
 from tests.integration.local.stand_ins import nothing_left, planner
 
 if TYPE_CHECKING:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local.backoff import Backoff
-from deploy.local.ports import free_ports
+from deploy.local.machine.ports import free_ports
 from deploy.local.problem import Problem
-from deploy.local.spec import ProcessStatus, Rank, State
-from deploy.local.state import StateFile
-from deploy.local.supervisor import Supervisor
+from deploy.local.supervision.backoff import Backoff
+from deploy.local.supervision.spec import ProcessStatus, Rank, State
+from deploy.local.supervision.state import StateFile
+from deploy.local.supervision.supervisor import Supervisor
 from tests.integration.local.stand_ins import journal, nothing_left, pids_of, spec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from deploy.local.spec import ProcessSpec
+    from deploy.local.supervision.spec import ProcessSpec
 
     Supervise = Callable[..., Supervisor]
 

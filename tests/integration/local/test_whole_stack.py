@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from clarion.delivery.v1 import ListProviderAccountsRequest
 
+from deploy.local.composition.environment import SERVICES
+from deploy.local.composition.equipment import demo_accounts, equip
 from deploy.local.demo.tenant import access_token, bearer, connected
-from deploy.local.environment import SERVICES
-from deploy.local.equipment import demo_accounts, equip
-from deploy.local.leftovers import alive
 from deploy.local.stack import Stack, StackOptions
-from deploy.local.state import StateFile
+from deploy.local.supervision.leftovers import alive
+from deploy.local.supervision.state import StateFile
 from tests.integration.local.stand_ins import nothing_left
 
 if TYPE_CHECKING:

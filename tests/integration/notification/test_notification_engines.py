@@ -14,7 +14,7 @@ from clarion.type.v1 import PRIORITY_BULK, PRIORITY_CRITICAL
 from confluent_kafka import Consumer, TopicPartition
 from prometheus_client import REGISTRY
 
-from deploy.local.ports import free_ports
+from deploy.local.machine.ports import free_ports
 from services import topics as names
 from services.notification.domain import Filter, Position
 from services.runtime.errors import Unavailable

@@ -29,8 +29,8 @@ from confluent_kafka.admin import AdminClient
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2
 
-from deploy.local.ports import free_ports
-from deploy.local.topics import create_topics
+from deploy.local.composition.topics import create_topics
+from deploy.local.machine.ports import free_ports
 from services import topics
 from services.processor.bootstrap import build
 from services.processor.domain import Outcome, Standing

@@ -16,7 +16,7 @@ from clarion.analytics import v1 as analytics
 from clarion.retry import v1 as retry
 from grpc_health.v1 import health_pb2
 
-from deploy.local.ports import free_ports
+from deploy.local.machine.ports import free_ports
 from tests.integration.runtime.stand_in import METHOD, SERVICE
 from tests.processes import serving, started
 from tests.serving import AUDIENCE, ISSUER, Issuer, refusal

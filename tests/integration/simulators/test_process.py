@@ -15,7 +15,7 @@ import aiohttp
 import jwt
 import pytest
 
-from deploy.local.ports import free_ports
+from deploy.local.machine.ports import free_ports
 from services.simulators.certificates import issue_server_certificate
 from services.simulators.credentials import ApnsKey, Credentials, ServiceAccount, SmsAccount, SmtpAccount
 from tests.integration.simulators.http2_client import http2_client

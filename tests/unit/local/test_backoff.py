@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.local.backoff import Backoff
+from deploy.local.supervision.backoff import Backoff
 
 
 def test_waits_double_up_to_the_longest() -> None:

@@ -6,9 +6,9 @@ from io import StringIO
 
 from rich.console import Console
 
-from deploy.local.display import status_table
-from deploy.local.progress import changes
-from deploy.local.spec import ProcessStatus, State
+from deploy.local.console.display import status_table
+from deploy.local.console.progress import changes
+from deploy.local.supervision.spec import ProcessStatus, State
 
 
 def shown(status: ProcessStatus) -> str:

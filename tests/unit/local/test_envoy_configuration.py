@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from deploy.local.envoy import bootstrap
+from deploy.local.composition.envoy import bootstrap
 
 _GOLDEN = Path(__file__).with_name("golden") / "envoy.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from deploy.local.folder import StackFolder
+from deploy.local.machine.folder import StackFolder
 from deploy.local.problem import Problem
 
 if TYPE_CHECKING:

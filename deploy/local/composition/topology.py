@@ -10,13 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from deploy.local import envoy
-from deploy.local.certificates import peer_certificate
-from deploy.local.command import Command
-from deploy.local.credentials import stack_secrets, write_private
-from deploy.local.engines import kafka, mongodb, redis
-from deploy.local.engines.engine import Origin
-from deploy.local.environment import (
+from deploy.local.composition import envoy
+from deploy.local.composition.certificates import peer_certificate
+from deploy.local.composition.credentials import stack_secrets, write_private
+from deploy.local.composition.environment import (
     DRAIN_SECONDS,
     PEERS,
     SERVICES,
@@ -25,21 +22,24 @@ from deploy.local.environment import (
     Surroundings,
     environment,
 )
-from deploy.local.equipment import demo_accounts, known_to_peers
-from deploy.local.health import accepts, serving
-from deploy.local.places import cache_folder, project_folder
-from deploy.local.plan import Addresses, Plan
-from deploy.local.ports import LOOPBACK
+from deploy.local.composition.equipment import demo_accounts, known_to_peers
+from deploy.local.composition.plan import Addresses, Plan
+from deploy.local.composition.topics import create_topics
+from deploy.local.engines import kafka, mongodb, redis
+from deploy.local.engines.engine import Origin
+from deploy.local.machine.places import cache_folder, project_folder
+from deploy.local.machine.ports import LOOPBACK
 from deploy.local.problem import Problem
-from deploy.local.spec import ProcessSpec, Rank
-from deploy.local.topics import create_topics
+from deploy.local.supervision.command import Command
+from deploy.local.supervision.health import accepts, serving
+from deploy.local.supervision.spec import ProcessSpec, Rank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deploy.local.engines.engine import Engine
-    from deploy.local.folder import StackFolder
-    from deploy.local.portbook import PortBook
+    from deploy.local.machine.folder import StackFolder
+    from deploy.local.machine.portbook import PortBook
 
 _DEFAULT_STACK = "default"
 _ENVOY = "envoy"

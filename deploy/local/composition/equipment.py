@@ -9,7 +9,7 @@ import aiohttp
 import grpc
 from pydantic import ValidationError
 
-from deploy.local.credentials import kept
+from deploy.local.composition.credentials import kept
 from deploy.local.demo.providers import Accounts
 from deploy.local.demo.tenant import CALL_SECONDS, access_token, bearer, connected
 from deploy.local.problem import Problem
@@ -18,7 +18,7 @@ from services.simulators.credentials import ApnsKey, ServiceAccount, SmsAccount,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deploy.local.plan import Plan
+    from deploy.local.composition.plan import Plan
 
 _APP = "parcels"
 _NEEDED = frozenset({"auth", "delivery"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deploy.local.ports import free_ports, holder, is_free
+from deploy.local.machine.ports import free_ports, holder, is_free
 from deploy.local.problem import Problem
 
 if TYPE_CHECKING:

@@ -44,10 +44,10 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 )
 from envoy_data_plane.google.protobuf import Any
 
-from deploy.local.command import Command
 from deploy.local.engines.executables import in_wheel, on_path
-from deploy.local.ports import LOOPBACK
+from deploy.local.machine.ports import LOOPBACK
 from deploy.local.problem import Problem
+from deploy.local.supervision.command import Command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ import psutil
 from deploy.local.problem import Problem
 
 if TYPE_CHECKING:
-    from deploy.local.state import Recorded, StateFile
+    from deploy.local.supervision.state import Recorded, StateFile
 
 _SAME_SECONDS = 2.0
 _GENTLE_SECONDS = 5.0

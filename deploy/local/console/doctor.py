@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.local import envoy
+from deploy.local.composition import envoy
+from deploy.local.composition.environment import SERVICES
 from deploy.local.engines import kafka, mongodb, redis
 from deploy.local.engines.executables import missing_libraries, on_path
-from deploy.local.environment import SERVICES
 from deploy.local.problem import Problem
 
 if TYPE_CHECKING:

@@ -6,17 +6,17 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from deploy.local.backoff import Backoff
-from deploy.local.child import Child
-from deploy.local.logfile import LogFile
 from deploy.local.problem import Problem
+from deploy.local.supervision.backoff import Backoff
+from deploy.local.supervision.child import Child
+from deploy.local.supervision.logfile import LogFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from deploy.local.spec import ProcessSpec, ProcessStatus, State
-    from deploy.local.state import StateFile
+    from deploy.local.supervision.spec import ProcessSpec, ProcessStatus, State
+    from deploy.local.supervision.state import StateFile
 
 _ROTATE_SECONDS = 5.0
 

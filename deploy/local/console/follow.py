@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from deploy.local.logfile import LogFile
+from deploy.local.supervision.logfile import LogFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

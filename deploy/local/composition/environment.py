@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deploy.local.ports import LOOPBACK
-from deploy.local.spec import Rank
+from deploy.local.machine.ports import LOOPBACK
+from deploy.local.supervision.spec import Rank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from deploy.local.certificates import PeerCertificate
-    from deploy.local.credentials import Secrets
+    from deploy.local.composition.certificates import PeerCertificate
+    from deploy.local.composition.credentials import Secrets
 
 DRAIN_SECONDS = 10
 SIMULATORS = "simulators"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from deploy.local import leftovers
-from deploy.local.control import ControlClient, NotRunning
 from deploy.local.problem import Problem
-from deploy.local.state import StateFile
+from deploy.local.supervision import leftovers
+from deploy.local.supervision.control import ControlClient, NotRunning
+from deploy.local.supervision.state import StateFile
 
 if TYPE_CHECKING:
-    from deploy.local.folder import StackFolder
+    from deploy.local.machine.folder import StackFolder
 
 _SECONDS = 90.0
 _POLL_SECONDS = 0.1

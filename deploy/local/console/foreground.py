@@ -7,9 +7,9 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING
 
-from deploy.local.display import greeting
-from deploy.local.equipment import demo_accounts, equip
-from deploy.local.progress import show_progress
+from deploy.local.composition.equipment import demo_accounts, equip
+from deploy.local.console.display import greeting
+from deploy.local.console.progress import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

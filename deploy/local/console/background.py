@@ -7,18 +7,18 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from deploy.local.control import ControlClient, NotRunning
-from deploy.local.logfile import LogFile
-from deploy.local.places import project_folder
+from deploy.local.console.progress import show_progress
+from deploy.local.machine.places import project_folder
 from deploy.local.problem import Problem
-from deploy.local.progress import show_progress
-from deploy.local.spec import statuses
+from deploy.local.supervision.control import ControlClient, NotRunning
+from deploy.local.supervision.logfile import LogFile
+from deploy.local.supervision.spec import statuses
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deploy.local.folder import StackFolder
-    from deploy.local.progress import States
+    from deploy.local.console.progress import States
+    from deploy.local.machine.folder import StackFolder
 
 _POLL_SECONDS = 0.3
 _SAID = "clarion: "

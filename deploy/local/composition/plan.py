@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from deploy.local.credentials import Secrets
-    from deploy.local.folder import StackFolder
-    from deploy.local.portbook import PortBook
-    from deploy.local.spec import ProcessSpec
+    from deploy.local.composition.credentials import Secrets
+    from deploy.local.machine.folder import StackFolder
+    from deploy.local.machine.portbook import PortBook
+    from deploy.local.supervision.spec import ProcessSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

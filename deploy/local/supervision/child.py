@@ -9,16 +9,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from deploy.local.problem import Problem
-from deploy.local.spec import ProcessStatus, State
+from deploy.local.supervision.spec import ProcessStatus, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from deploy.local.backoff import Backoff
-    from deploy.local.command import Command
-    from deploy.local.logfile import LogFile
-    from deploy.local.spec import ProcessSpec
-    from deploy.local.state import StateFile
+    from deploy.local.supervision.backoff import Backoff
+    from deploy.local.supervision.command import Command
+    from deploy.local.supervision.logfile import LogFile
+    from deploy.local.supervision.spec import ProcessSpec
+    from deploy.local.supervision.state import StateFile
 
 _POLL_SECONDS = 0.1
 

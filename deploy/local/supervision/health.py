@@ -7,7 +7,7 @@ import asyncio
 import grpc
 from grpc_health.v1 import health_pb2
 
-from deploy.local.ports import LOOPBACK
+from deploy.local.machine.ports import LOOPBACK
 
 _CHECK = "/grpc.health.v1.Health/Check"
 _SECONDS = 2.0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from rich.live import Live
 from rich.table import Table
 
-from deploy.local.display import COLOURS
-from deploy.local.spec import State
+from deploy.local.console.display import COLOURS
+from deploy.local.supervision.spec import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable

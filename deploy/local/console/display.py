@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from deploy.local.spec import ProcessStatus, State
+from deploy.local.supervision.spec import ProcessStatus, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deploy.local.plan import Plan
+    from deploy.local.composition.plan import Plan
 
 COLOURS = {
     State.WAITING: "dim",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from deploy.local.command import Command
+    from deploy.local.supervision.command import Command
 
 
 class Rank(enum.IntEnum):

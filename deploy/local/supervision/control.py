@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from deploy.local.spec import ProcessStatus
+    from deploy.local.supervision.spec import ProcessStatus
 
 _LONGEST_LINE = 2**20
 

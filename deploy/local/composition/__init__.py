@@ -1,0 +1,1 @@
+"""What a stack is made of: its processes, their environments, certificates and secrets."""

@@ -1,0 +1,1 @@
+"""Ports, folders and names on this machine."""
