@@ -1,4 +1,4 @@
-"""A throwaway authority and server certificate, for tests that start the peers themselves."""
+"""An authority and a server certificate, under which the peers answer on loopback with the real providers' names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ SERVER_NAMES = (
 )
 """The names that the real peers carry, so that a client may dial loopback and still check the name."""
 
-_LIFETIME = datetime.timedelta(days=30)
+_LIFETIME = datetime.timedelta(days=90)
+_CLOCK_SKEW = datetime.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +40,19 @@ class ServerCertificate:
     key_file: Path
 
 
-def issue_server_certificate(directory: Path) -> ServerCertificate:
+def certificate_files(directory: Path) -> ServerCertificate:
+    """Where `issue_server_certificate` puts the files."""
+    return ServerCertificate(
+        ca_file=directory / "simulators-ca.pem",
+        cert_file=directory / "simulators.pem",
+        key_file=directory / "simulators.key",
+    )
+
+
+def issue_server_certificate(directory: Path, *, now: datetime.datetime | None = None) -> ServerCertificate:
     """Write a new authority and a server certificate for 127.0.0.1 and `SERVER_NAMES` to `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    now = datetime.datetime.now(datetime.UTC)
+    now = now or datetime.datetime.now(datetime.UTC)
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = _name("Clarion simulators authority")
     ca = (
@@ -64,11 +74,7 @@ def issue_server_certificate(directory: Path) -> ServerCertificate:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    files = ServerCertificate(
-        ca_file=directory / "simulators-ca.pem",
-        cert_file=directory / "simulators.pem",
-        key_file=directory / "simulators.key",
-    )
+    files = certificate_files(directory)
     files.ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     files.cert_file.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
     files.key_file.touch(mode=0o600)
@@ -91,7 +97,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_before(now - _CLOCK_SKEW)
         .not_valid_after(now + _LIFETIME)
     )
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from deploy.local.composition.certificates import PeerCertificate
     from deploy.local.composition.credentials import Secrets
+    from services.simulators.certificates import ServerCertificate
 
 DRAIN_SECONDS = 10
 SIMULATORS = "simulators"
@@ -56,7 +56,7 @@ class Surroundings:
     topic_prefix: str
     ports: Mapping[str, int]
     secrets: Secrets
-    certificate: PeerCertificate
+    certificate: ServerCertificate
     peer_credentials_file: Path
 
     @property
@@ -115,7 +115,7 @@ def _delivery(of: Surroundings) -> dict[str, str]:
         "CLARION_TWILIO_URL": f"https://{LOOPBACK}:{sms}",
         "CLARION_SMTP_HOST": LOOPBACK,
         "CLARION_SMTP_PORT": str(smtp),
-        "CLARION_PROVIDER_CA_FILE": str(of.certificate.authority),
+        "CLARION_PROVIDER_CA_FILE": str(of.certificate.ca_file),
     }
 
 
@@ -124,10 +124,10 @@ def _simulators(of: Surroundings) -> dict[str, str]:
     return {
         **ports,
         "CLARION_SIM_INSPECT_PORT": str(of.ports[f"{SIMULATORS}.inspect"]),
-        "CLARION_SIM_CERT_FILE": str(of.certificate.certificate),
-        "CLARION_SIM_KEY_FILE": str(of.certificate.key),
+        "CLARION_SIM_CERT_FILE": str(of.certificate.cert_file),
+        "CLARION_SIM_KEY_FILE": str(of.certificate.key_file),
         "CLARION_SIM_CREDENTIALS_FILE": str(of.peer_credentials_file),
-        "CLARION_SIM_CALLBACK_CA_FILE": str(of.certificate.authority),
+        "CLARION_SIM_CALLBACK_CA_FILE": str(of.certificate.ca_file),
     }
 
 

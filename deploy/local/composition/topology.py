@@ -180,7 +180,7 @@ def _addresses(of: Surroundings) -> Addresses:
         auth_url=of.issuer,
         simulators_url=f"http://{LOOPBACK}:{of.ports[f'{SIMULATORS}.inspect']}",
         peer_ports={peer: of.ports[f"{SIMULATORS}.{peer}"] for peer in PEERS},
-        authority_file=of.certificate.authority,
+        authority_file=of.certificate.ca_file,
         mongo_url=of.mongo_url,
         mongo_database=of.mongo_database,
         redis_url=of.redis_url,

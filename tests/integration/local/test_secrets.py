@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local.composition.certificates import PEER_NAMES, peer_certificate
+from deploy.local.composition.certificates import peer_certificate
 from deploy.local.composition.credentials import stack_secrets
 from deploy.local.problem import Problem
+from services.simulators.certificates import SERVER_NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,21 +70,21 @@ def test_secrets_that_cannot_be_read_are_a_problem_with_a_remedy(tmp_path: Path)
 
 
 def test_the_certificate_is_kept_until_it_nears_its_end(tmp_path: Path) -> None:
-    first = peer_certificate(tmp_path, now=NOW).certificate.read_bytes()
-    assert peer_certificate(tmp_path, now=NOW).certificate.read_bytes() == first
+    first = peer_certificate(tmp_path, now=NOW).cert_file.read_bytes()
+    assert peer_certificate(tmp_path, now=NOW).cert_file.read_bytes() == first
     later = NOW + datetime.timedelta(days=85)
-    assert peer_certificate(tmp_path, now=later).certificate.read_bytes() != first
+    assert peer_certificate(tmp_path, now=later).cert_file.read_bytes() != first
 
 
-@pytest.mark.parametrize("name", [*PEER_NAMES, "127.0.0.1"])
+@pytest.mark.parametrize("name", [*SERVER_NAMES, "127.0.0.1"])
 async def test_a_client_that_trusts_the_authority_takes_the_peers_under_their_real_names(
     tmp_path: Path, name: str
 ) -> None:
     files = peer_certificate(tmp_path, now=NOW)
     serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    serving.load_cert_chain(files.certificate, files.key)
+    serving.load_cert_chain(files.cert_file, files.key_file)
     server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0, ssl=serving)
-    trusting = ssl.create_default_context(cafile=str(files.authority))
+    trusting = ssl.create_default_context(cafile=str(files.ca_file))
     trusting.verify_flags |= ssl.VERIFY_X509_STRICT
     port = server.sockets[0].getsockname()[1]
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname=name)
