@@ -124,7 +124,7 @@ class Violations:
         """The duration, or None if it is out of bounds."""
         seconds = value.seconds + value.nanos / 1e9
         if not least.total_seconds() <= seconds <= most.total_seconds():
-            self.add(field, f"must be {least.total_seconds():g} s to {most.total_seconds():g} s")
+            self.add(field, f"must be {least.total_seconds():.10g} s to {most.total_seconds():.10g} s")
             return None
         return timedelta(seconds=seconds)
 
