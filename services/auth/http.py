@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import logging
 import math
 import time
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from services.auth.metrics import TOKEN_REQUESTS, TOKEN_SECONDS
 from services.runtime import deadline
@@ -33,6 +35,15 @@ _FORM = "application/x-www-form-urlencoded"
 _TOKEN_PATH, _KEYS_PATH = "/oauth2/token", "/.well-known/jwks.json"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _CACHED = {"Cache-Control": f"public, max-age={KEYS_MAX_AGE_SECONDS}"}
+
+
+def _quotes_nothing(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_server_log = logging.getLogger("auth.http")
+# What aiohttp cannot parse it quotes in its log, an Authorization header with its secret included.
+_server_log.addFilter(_quotes_nothing)
 
 
 class _Refusal(Exception):
@@ -196,7 +207,7 @@ async def bound(application: web.Application, *, address: str, port: int) -> Asy
 
     Raises StartupError if the port is taken.
     """
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=REQUEST_SECONDS)
+    runner = web.AppRunner(application, access_log=None, logger=_server_log, shutdown_timeout=REQUEST_SECONDS)
     await runner.setup()
     try:
         try:

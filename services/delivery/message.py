@@ -83,6 +83,11 @@ class PushContent:
     badge: int | None = None
     sound: str = ""
 
+    @property
+    def silent(self) -> bool:
+        """Whether nobody is to notice it: nothing but data for the app."""
+        return not (self.title or self.body or self.sound) and self.badge is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmsContent:

@@ -113,7 +113,7 @@ def _message(path: str, item: DeliverItem, contents: _Contents, violations: Viol
         content=None,
         category=item.category,
         template_id=item.template_id,
-        priority=_PRIORITIES[item.priority] if item.priority < len(_PRIORITIES) else Priority.NORMAL,
+        priority=_PRIORITIES[item.priority] if 0 <= item.priority < len(_PRIORITIES) else Priority.NORMAL,
         collapse_key=item.collapse_key,
         expire_at=expire_at,
         accepted_at=accepted_at,

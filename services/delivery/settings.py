@@ -50,9 +50,9 @@ class DeliverySettings(
     )
     unsubscribe_url: str = Field(
         "",
-        pattern=r"^(https?://\S*\{delivery_id\}\S*)?$",
+        pattern=r"^(https://\S*\{delivery_id\}\S*)?$",
         examples=["https://example.com/unsubscribe/{delivery_id}"],
-        description="makes List-Unsubscribe headers (RFC 8058); empty: none",
+        description="makes List-Unsubscribe headers, which take HTTPS only (RFC 8058); empty: none",
     )
     provider_concurrency: int = Field(128, ge=1, le=2_000, description="calls at a time for each account")
     smtp_connections: int = Field(8, ge=1, le=100, description="connections to mail servers for each account")

@@ -14,8 +14,8 @@ MAX_PUSH_BYTES: Final = 4096
 MAX_TEXT_BYTES, MAX_HTML_BYTES = 64 * 1024, 256 * 1024
 MAX_DATA_KEYS: Final = 100
 _MAX_SHOWN_KEY: Final = 64
-_RESERVED_KEYS: Final = frozenset({"from", "gcm"})
-_RESERVED_PREFIXES: Final = ("google", "aps")
+_RESERVED_KEYS: Final = frozenset({"from", "message_type", "gcm"})
+_RESERVED_PREFIXES: Final = ("google", "gcm.", "aps")
 _SURELY_SMALL: Final = 1_900
 """Encoded as JSON a byte takes two at most: what is smaller than this needs no exact look."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from services.runtime.settings import KafkaSettings
 
 log = structlog.get_logger()
-# librdkafka writes twenty lines a second while the broker is down; this logger is raised to ERROR.
+# librdkafka writes twenty lines a second while the broker is down; what matters is logged by whoever publishes or reads.
 _driver_log = logging.getLogger("librdkafka")
 _driver_log.setLevel(logging.CRITICAL)
 

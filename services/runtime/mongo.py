@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 SELECT_SERVER_MS = 1_500
 """How long a call waits for a primary before it says UNAVAILABLE."""
+HEARTBEAT_MS = 1_000
+"""How often a server is asked whether it is there. One that falls silent while its connections stand is noticed after
+this and SELECT_SERVER_MS, and the driver ends the calls that wait for it: by default that would take 10 s more."""
 OPERATION_SECONDS = 10.0
 """What a majority may take to confirm a write; reads get twice that."""
 
@@ -36,6 +39,7 @@ async def opened(settings: MongoSettings) -> AsyncIterator[AsyncIOMotorDatabase[
         tz_aware=True,
         serverSelectionTimeoutMS=SELECT_SERVER_MS,
         connectTimeoutMS=SELECT_SERVER_MS,
+        heartbeatFrequencyMS=HEARTBEAT_MS,
         socketTimeoutMS=int(OPERATION_SECONDS * 2000),
         maxPoolSize=50,
         waitQueueTimeoutMS=5_000,

@@ -101,6 +101,7 @@ class Report:
                 for peer, number in (await arrived()).items():
                     progress.update(bars[peer], completed=number)
                 await asyncio.wait({doing}, timeout=_REFRESH_SECONDS)
+        self.say(f"{sum((await arrived()).values())} of {sum(expected.values())} have reached their provider")
 
     async def _lines(
         self, arrived: Callable[[], Awaitable[Arrived]], expected: Mapping[Peer, int], doing: asyncio.Task[None]

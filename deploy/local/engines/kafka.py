@@ -20,7 +20,7 @@ from deploy.local.problem import Problem
 from deploy.local.supervision.command import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 URL_VARIABLE = "CLARION_KAFKA_BOOTSTRAP"
 OLDEST_JAVA = (17,)
@@ -91,6 +91,13 @@ def _apache(environ: Mapping[str, str], cache: Path) -> FoundKafka:
     )
 
 
+def cluster_id(random: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
+    """Make up a cluster's id: a UUID in base64url that does not begin with a hyphen, which would look like an option."""
+    while (made := base64.urlsafe_b64encode(random().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return made
+
+
 class Kafka:
     """One broker that is its own controller, or a reference to brokers that run elsewhere."""
 
@@ -143,8 +150,7 @@ class Kafka:
         )
 
     def _format(self, settings: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        argv = self._java("-Xmx128m", "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings))
+        argv = self._java("-Xmx128m", "kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(settings))
         answer = subprocess.run(  # noqa: S603 - Java, located on PATH
             argv, capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False
         )

@@ -59,8 +59,9 @@ class ApnsProvider:
             "content-type": "application/json",
             "apns-id": as_uuid(message.delivery_id),
             "apns-topic": credentials.topic,
-            "apns-push-type": "alert",
-            "apns-priority": "5" if message.priority is Priority.BULK else "10",
+            # A background push must have priority 5, and nothing in `aps` but content-available.
+            "apns-push-type": "background" if content.silent else "alert",
+            "apns-priority": "5" if content.silent or message.priority is Priority.BULK else "10",
             "apns-expiration": str(int(message.expire_at.timestamp())),
             "apns-collapse-id": _collapse_id(message),
         }
@@ -76,13 +77,15 @@ def _collapse_id(message: Message) -> str:
 
 
 def _payload(content: PushContent) -> bytes:
-    aps: dict[str, object] = {"alert": {"title": content.title, "body": content.body}}
+    aps: dict[str, object] = {"content-available": 1} if content.silent else {}
+    if content.title or content.body:
+        aps["alert"] = {"title": content.title, "body": content.body}
     if content.sound:
         aps["sound"] = content.sound
     if content.badge is not None:
         aps["badge"] = content.badge
     made: dict[str, object] = dict(content.data)
-    if content.image_url:
+    if content.image_url and not content.silent:
         # An app's notification service extension fetches it.
         aps["mutable-content"] = 1
         made["image_url"] = content.image_url

@@ -102,5 +102,6 @@ class ApnsConnections:
         if len(self._open) <= MAX_CONNECTIONS:
             return
         unused = [team for team, connection in self._open.items() if not connection.users]
-        for team in unused[: len(self._open) - MAX_CONNECTIONS]:
-            await self._open.pop(team).client.close()
+        # Taken out before any is closed: while one closes, another call might take the next one into use.
+        for connection in [self._open.pop(team) for team in unused[: len(self._open) - MAX_CONNECTIONS]]:
+            await connection.client.close()

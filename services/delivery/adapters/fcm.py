@@ -68,42 +68,48 @@ class FcmProvider:
         address, content = message.address, message.content
         if not isinstance(address, DeviceAddress) or not isinstance(content, PushContent):
             raise TypeError("a device's address and push content are needed")
-        shown = {"title": content.title, "body": content.body}
-        if content.image_url:
-            shown["image"] = content.image_url
-        made: dict[str, object] = {"token": address.token, "notification": shown}
+        made: dict[str, object] = {"token": address.token}
+        if not content.silent:
+            # With this key FCM shows something, however empty; without it the message goes to the app.
+            made["notification"] = _shown(content)
         if content.data:
             made["data"] = dict(content.data)
         if address.platform is Platform.WEB:
-            made["webpush"] = self._webpush(message)
+            made["webpush"] = self._webpush(message, content)
         else:
             made["android"] = self._android(message, content)
         return made
 
     def _android(self, message: Message, content: PushContent) -> dict[str, object]:
+        made: dict[str, object] = {
+            "priority": "NORMAL" if message.priority is Priority.BULK else "HIGH",
+            "ttl": f"{self._ttl(message)}s",
+        }
+        if message.collapse_key:
+            made["collapse_key"] = message.collapse_key
+        if content.silent:
+            return made
         notification: dict[str, object] = {"tag": message.collapse_key or message.delivery_id}
         if content.sound:
             notification["sound"] = content.sound
         if content.badge is not None:
             notification["notification_count"] = content.badge
-        made: dict[str, object] = {
-            "priority": "NORMAL" if message.priority is Priority.BULK else "HIGH",
-            "ttl": f"{self._ttl(message)}s",
-            "notification": notification,
-        }
-        if message.collapse_key:
-            made["collapse_key"] = message.collapse_key
-        return made
+        return made | {"notification": notification}
 
-    def _webpush(self, message: Message) -> dict[str, object]:
+    def _webpush(self, message: Message, content: PushContent) -> dict[str, object]:
         urgency = {Priority.CRITICAL: "high", Priority.NORMAL: "normal", Priority.BULK: "low"}[message.priority]
-        return {
-            "headers": {"TTL": str(self._ttl(message)), "Urgency": urgency},
-            "notification": {"tag": message.collapse_key or message.delivery_id},
-        }
+        made: dict[str, object] = {"headers": {"TTL": str(self._ttl(message)), "Urgency": urgency}}
+        if not content.silent:
+            made["notification"] = {"tag": message.collapse_key or message.delivery_id}
+        return made
 
     def _ttl(self, message: Message) -> int:
         return min(MAX_TTL_SECONDS, max(0, int((message.expire_at - self._clock()).total_seconds())))
+
+
+def _shown(content: PushContent) -> dict[str, str]:
+    shown = {"title": content.title, "body": content.body}
+    return shown | {"image": content.image_url} if content.image_url else shown
 
 
 def _left(within: asyncio.Timeout) -> float:

@@ -199,6 +199,17 @@ async def test_a_body_that_never_comes_is_given_up(
     await refused(http, 503, "temporarily_unavailable", body(), headers)
 
 
+async def test_a_header_that_cannot_be_parsed_is_refused_and_not_logged(
+    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with http.get("/.well-known/jwks.json") as response:
+        reader, writer = await asyncio.open_connection("127.0.0.1", response.url.port)
+    writer.write(b"POST /oauth2/token HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2hvcDpzZWNyZXQ=\x01\r\n\r\n")
+    assert b" 400 " in await reader.readline()
+    writer.close()
+    assert "c2hvcDpzZWNyZXQ" not in caplog.text
+
+
 async def test_other_methods_are_not_allowed(http: aiohttp.ClientSession) -> None:
     async with http.get("/oauth2/token") as response:
         assert response.status == 405

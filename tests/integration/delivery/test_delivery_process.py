@@ -118,7 +118,8 @@ async def test_two_processes_use_one_apns_token(
 async def test_everything_that_is_wrong_in_the_environment_is_said_at_once(
     make_settings: Callable[..., DeliverySettings],
 ) -> None:
-    given = environment(make_settings(), provider_ca_file="/no/such/file", unsubscribe_url="https://x", fcm_url="fcm")
+    wrong = {"provider_ca_file": "/no/such/file", "unsubscribe_url": "http://x/{delivery_id}", "fcm_url": "fcm"}
+    given = environment(make_settings(), **wrong)
     del given["CLARION_CREDENTIAL_KEY"]
     async with started("services.delivery", given) as running:
         assert await running.end() == 2

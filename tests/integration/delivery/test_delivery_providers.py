@@ -22,6 +22,7 @@ SENT, RETRYING, FAILED = (
     DeliveryState.DELIVERY_STATE_RETRYING,
     DeliveryState.DELIVERY_STATE_FAILED,
 )
+DATA_ALONE = wire.Content(push=wire.PushContent(data={"order": "7"}))
 
 
 def told(results: list[v1.DeliverResult]) -> list[tuple[int, str]]:
@@ -62,6 +63,18 @@ class TestFcm:
         assert web["webpush"]["headers"]["Urgency"] == "low"
         assert "android" not in web
         assert phone["android"]["priority"] == "NORMAL"
+
+    async def test_data_alone_goes_to_the_app_and_shows_nothing(
+        self, delivery: Caller, simulators: RunningSimulators
+    ) -> None:
+        await delivery.deliver(android(), android("web-token-1", platform="WEB"), content=DATA_ALONE)
+        for token, part in (("fcm-token-0001", "android"), ("web-token-1", "webpush")):
+            (received,) = simulators.fcm.ledger.messages(token)
+            message = received.content["message"]
+            assert isinstance(message, dict)
+            assert message["data"] == {"order": "7"}
+            assert "notification" not in message
+            assert "notification" not in message[part]
 
     async def test_failures_are_read_for_what_they_mean(self, delivery: Caller, simulators: RunningSimulators) -> None:
         errors = [
@@ -124,6 +137,18 @@ class TestApns:
         assert (content["topic"], content["push_type"], content["priority"], content["collapse_id"]) == (
             simulators.apns_key.topic, "alert", "10", "order-7",
         )  # fmt: skip
+
+    async def test_data_alone_is_a_background_push(self, delivery: Caller, simulators: RunningSimulators) -> None:
+        await delivery.deliver(ios(), content=DATA_ALONE)
+        (received,) = simulators.apns.ledger.messages("ab" * 32)
+        assert received.content["payload"] == {"aps": {"content-available": 1}, "order": "7"}
+        assert (received.content["push_type"], received.content["priority"]) == ("background", "5")
+
+    async def test_a_badge_alone_is_shown(self, delivery: Caller, simulators: RunningSimulators) -> None:
+        await delivery.deliver(ios(), content=wire.Content(push=wire.PushContent(data={"order": "7"}, badge=0)))
+        (received,) = simulators.apns.ledger.messages("ab" * 32)
+        assert received.content["payload"] == {"aps": {"badge": 0}, "order": "7"}
+        assert received.content["push_type"] == "alert"
 
     async def test_bulk_has_low_priority_and_a_long_collapse_key_is_shortened(
         self, delivery: Caller, simulators: RunningSimulators

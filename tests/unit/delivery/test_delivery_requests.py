@@ -56,6 +56,12 @@ def test_an_item_is_read_whole() -> None:
     assert message.accepted_at == NOW
 
 
+@pytest.mark.parametrize("unknown", [-2_000, -1, 4, 2_000])
+def test_a_priority_of_another_release_is_normal(unknown: int) -> None:
+    (message,) = read(item(priority=wire.Priority.ValueType(unknown)))
+    assert message.priority is Priority.NORMAL
+
+
 def test_a_content_is_read_once_for_all_the_items_that_share_it() -> None:
     first, second = read(item(), item(address=wire.Address(phone="+351211234568")))
     assert first.content is second.content

@@ -62,3 +62,18 @@ def test_only_the_first_of_many_findings_are_listed() -> None:
 @pytest.mark.parametrize(("seconds", "written"), [(None, "-"), (0.0004, "0 ms"), (0.25, "250 ms"), (2.345, "2.35 s")])
 def test_latencies_are_written_in_the_unit_that_suits(seconds: float | None, written: str) -> None:
     assert duration(seconds) == written
+
+
+async def test_progress_on_a_terminal_ends_with_a_line_that_stays() -> None:
+    written = io.StringIO()
+    report = Report(Console(file=written, width=100, force_terminal=True, color_system=None), clock=lambda: 0.0)
+
+    async def arrived() -> dict[Peer, int]:
+        return {Peer.SMS: 5}
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+
+    await report.follow(arrived, {Peer.SMS: 5}, asyncio.create_task(work()))
+    assert "SMS (Twilio)" in written.getvalue()
+    assert "5 of 5 have reached their provider" in written.getvalue().splitlines()[-1]

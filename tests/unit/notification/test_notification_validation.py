@@ -173,6 +173,8 @@ def test_a_request_as_a_whole_is_limited() -> None:
         ({"push": PushContent(title="a", image_url="https://example.com/\n")}, "content.push.image_url"),
         ({"push": PushContent(data={"from": "a"})}, "content.push.data[from]"),
         ({"push": PushContent(data={"gcm": "a"})}, "content.push.data[gcm]"),
+        ({"push": PushContent(data={"gcm.notification.title": "a"})}, "content.push.data[gcm.notification.title]"),
+        ({"push": PushContent(data={"message_type": "a"})}, "content.push.data[message_type]"),
         ({"push": PushContent(data={"google.x": "a"})}, "content.push.data[google.x]"),
         ({"push": PushContent(data={"aps": "a"})}, "content.push.data[aps]"),
         ({"push": PushContent(data={"": "a"})}, "content.push.data[]"),
