@@ -33,13 +33,6 @@ if TYPE_CHECKING:
 _TOPIC_SECONDS = 30.0
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let pass what a library warns of and only its authors can change."""
-    config.addinivalue_line(
-        "filterwarnings", r"ignore:Using `@model_validator`:DeprecationWarning:envoy_data_plane\..*"
-    )
-
-
 @pytest.fixture(scope="session")
 def local_environ() -> dict[str, str]:
     """Give this process's environment without the engines that it names."""
