@@ -9,7 +9,6 @@ from clarion.delivery import v1
 
 from services.delivery import answers, requests
 from services.runtime import identity
-from services.runtime.errors import Denied
 from services.runtime.validation import Violations
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class DeliveryApi(v1.DeliveryServiceServicer):
 
     async def ListDeliveries(self, request: v1.ListDeliveriesRequest, context: Context) -> v1.ListDeliveriesResponse:
         """A page of one notification's deliveries."""
-        tenant = _tenant()
+        tenant = identity.tenant()
         violations = Violations()
         violations.identifier("notification_id", request.notification_id)
         size = violations.page_size(request.page_size, default=DEFAULT_PAGE, most=MAX_PAGE)
@@ -57,7 +56,7 @@ class DeliveryApi(v1.DeliveryServiceServicer):
     ) -> v1.GetProviderHealthResponse:
         """How the providers did for this tenant."""
         return v1.GetProviderHealthResponse(
-            providers=[answers.provider_health(each) for each in self._health.of(_tenant())]
+            providers=[answers.provider_health(each) for each in self._health.of(identity.tenant())]
         )
 
     async def CreateProviderAccount(
@@ -65,14 +64,14 @@ class DeliveryApi(v1.DeliveryServiceServicer):
     ) -> v1.CreateProviderAccountResponse:
         """Store credentials."""
         account_id, app, credentials = requests.account(request.provider_account)
-        account = await self._accounts.create(_tenant(), account_id, app, credentials)
+        account = await self._accounts.create(identity.tenant(), account_id, app, credentials)
         return v1.CreateProviderAccountResponse(provider_account=answers.account(account))
 
     async def ListProviderAccounts(
         self, request: v1.ListProviderAccountsRequest, context: Context
     ) -> v1.ListProviderAccountsResponse:
         """A page of the tenant's accounts."""
-        tenant = _tenant()
+        tenant = identity.tenant()
         violations = Violations()
         size = violations.page_size(request.page_size, default=MAX_ACCOUNT_PAGE, most=MAX_ACCOUNT_PAGE)
         violations.check()
@@ -91,12 +90,5 @@ class DeliveryApi(v1.DeliveryServiceServicer):
         violations = Violations()
         violations.identifier("provider_account_id", request.provider_account_id, most=64)
         violations.check()
-        await self._accounts.delete(_tenant(), request.provider_account_id)
+        await self._accounts.delete(identity.tenant(), request.provider_account_id)
         return v1.DeleteProviderAccountResponse()
-
-
-def _tenant() -> str:
-    tenant = identity.current().tenant
-    if not tenant:
-        raise Denied("the access token names no tenant", reason="TENANT_MISSING")
-    return tenant

@@ -58,7 +58,7 @@ class DeliverySettings(
     smtp_connections: int = Field(8, ge=1, le=100, description="connections to mail servers for each account")
     provider_call_seconds: float = Field(10.0, gt=0, le=60, description="what one call to a provider may take")
     deliver_batches: int = Field(16, ge=1, le=1_000, description="Deliver calls at a time; more are turned away")
-    claim_seconds: int = Field(60, ge=30, le=600, description="how long a dead worker's items stay claimed")
+    claim_seconds: int = Field(40, ge=30, le=600, description="how long a dead worker's items stay claimed")
     account_cache_seconds: float = Field(
         3.0, ge=0, le=60, description="how long another replica's change of an account may go unseen"
     )

@@ -10,7 +10,7 @@ from clarion.device import v1
 from services.device import messages
 from services.device.domain import Position
 from services.runtime import identity
-from services.runtime.errors import Denied, Unimplemented
+from services.runtime.errors import Unimplemented
 from services.runtime.validation import Violations
 
 if TYPE_CHECKING:
@@ -37,19 +37,19 @@ class DeviceApi(v1.DeviceServiceServicer):
         violations.locale("locale", request.locale)
         violations.check()
         device = await self._devices.register(
-            _tenant(), request.user_id, messages.to_address(request.address), request.locale
+            identity.tenant(), request.user_id, messages.to_address(request.address), request.locale
         )
         return v1.RegisterDeviceResponse(device=messages.from_device(device))
 
     async def GetDevice(self, request: v1.GetDeviceRequest, context: Context) -> v1.GetDeviceResponse:
         """One device."""
         _check_device_name(request)
-        device = await self._devices.get(_tenant(), request.user_id, request.device_id)
+        device = await self._devices.get(identity.tenant(), request.user_id, request.device_id)
         return v1.GetDeviceResponse(device=messages.from_device(device))
 
     async def ListDevices(self, request: v1.ListDevicesRequest, context: Context) -> v1.ListDevicesResponse:
         """A page of a user's devices."""
-        tenant = _tenant()
+        tenant = identity.tenant()
         violations = Violations()
         violations.identifier("user_id", request.user_id)
         size = violations.page_size(request.page_size, default=DEFAULT_PAGE, most=MAX_PAGE)
@@ -66,7 +66,7 @@ class DeviceApi(v1.DeviceServiceServicer):
     async def DeleteDevice(self, request: v1.DeleteDeviceRequest, context: Context) -> v1.DeleteDeviceResponse:
         """Forget a device."""
         _check_device_name(request)
-        await self._devices.delete(_tenant(), request.user_id, request.device_id)
+        await self._devices.delete(identity.tenant(), request.user_id, request.device_id)
         return v1.DeleteDeviceResponse()
 
     async def ResolveRecipients(
@@ -94,19 +94,19 @@ class RecipientApi(v1.RecipientServiceServicer):
     async def UpsertRecipient(self, request: v1.UpsertRecipientRequest, context: Context) -> v1.UpsertRecipientResponse:
         """Store a recipient."""
         recipient = messages.to_recipient(request.recipient, field="recipient", now=self._clock())
-        stored = await self._recipients.put(_tenant(), recipient)
+        stored = await self._recipients.put(identity.tenant(), recipient)
         return v1.UpsertRecipientResponse(recipient=messages.from_recipient(stored))
 
     async def GetRecipient(self, request: v1.GetRecipientRequest, context: Context) -> v1.GetRecipientResponse:
         """One recipient."""
         _check_user(request.user_id)
-        recipient = await self._recipients.get(_tenant(), request.user_id)
+        recipient = await self._recipients.get(identity.tenant(), request.user_id)
         return v1.GetRecipientResponse(recipient=messages.from_recipient(recipient))
 
     async def DeleteRecipient(self, request: v1.DeleteRecipientRequest, context: Context) -> v1.DeleteRecipientResponse:
         """Forget a person and their devices."""
         _check_user(request.user_id)
-        await self._recipients.delete(_tenant(), request.user_id)
+        await self._recipients.delete(identity.tenant(), request.user_id)
         return v1.DeleteRecipientResponse()
 
     async def GetPreferences(self, request: v1.GetPreferencesRequest, context: Context) -> NoReturn:
@@ -124,13 +124,6 @@ class RecipientApi(v1.RecipientServiceServicer):
     async def UnsubscribeTopic(self, request: v1.UnsubscribeTopicRequest, context: Context) -> NoReturn:
         """Not served yet."""
         raise Unimplemented
-
-
-def _tenant() -> str:
-    tenant = identity.current().tenant
-    if not tenant:
-        raise Denied("the access token names no tenant", reason="TENANT_MISSING")
-    return tenant
 
 
 def _check_user(user_id: str) -> None:

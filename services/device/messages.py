@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import zoneinfo
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MAX_TOKEN_CHARS = 4096
-_APP = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 @functools.cache
@@ -49,10 +47,7 @@ def time_zones() -> frozenset[str]:
 def check_address(violations: Violations, field: str, message: DeviceAddressMessage) -> None:
     """Note what is wrong with a device's address."""
     violations.enumerated(f"{field}.platform", message.platform, PlatformMessage, required=True)
-    if not message.app:
-        violations.add(f"{field}.app", "is required")
-    elif not _APP.fullmatch(message.app):
-        violations.add(f"{field}.app", "must be 1 to 100 letters, digits, '.', '_' or '-'")
+    violations.name(f"{field}.app", message.app, most=100)
     violations.printable(f"{field}.token", message.token, most=MAX_TOKEN_CHARS)
 
 

@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections import deque
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
 from services.notification import metrics
-from services.notification.domain import Accepted, Draft, Outcome, outcome
+from services.notification.domain import Accepted, Draft, First, Outcome, outcome
 from services.runtime import deadline
 from services.runtime.errors import ClarionError, RateLimited, Unavailable
 
@@ -139,7 +139,7 @@ class Acceptor:
         else:
             self._down = False
             outcomes = [outcome(draft, first) for draft, first in zip(drafts, firsts, strict=True)]
-            self._announce(drafts, outcomes)
+            self._announce(drafts, firsts, outcomes)
             answers = _dealt(group, outcomes)
         metrics.FLUSH_ITEMS.observe(len(drafts))
         metrics.FLUSH_SECONDS.observe(time.perf_counter() - started)
@@ -160,16 +160,25 @@ class Acceptor:
             group.append(self._waiting.popleft())
         return group
 
-    def _announce(self, drafts: Sequence[Draft], outcomes: Sequence[Outcome]) -> None:
-        fresh, duplicates = [], 0
-        for draft, each in zip(drafts, outcomes, strict=True):
-            if isinstance(each, Accepted) and each.duplicate:
-                duplicates += 1
-            elif isinstance(each, Accepted):
-                fresh.append(draft)
+    def _announce(
+        self, drafts: Sequence[Draft], firsts: Sequence[First | ClarionError | None], outcomes: Sequence[Outcome]
+    ) -> None:
+        fresh: dict[str, Draft] = {}
+        again: dict[str, Draft] = {}
+        duplicates = 0
+        for draft, first, each in zip(drafts, firsts, outcomes, strict=True):
+            if not isinstance(each, Accepted):
+                continue
+            if not each.duplicate:
+                fresh[draft.notification_id] = draft
+                continue
+            duplicates += 1
+            if isinstance(first, First) and first.untouched:
+                # A call may be repeated because the first one was stored, but neither confirmed nor announced.
+                again[draft.notification_id] = replace(draft, created_at=first.created_at, expire_at=first.expire_at)
         metrics.ACCEPTED.inc(len(fresh))
         metrics.DUPLICATES.inc(duplicates)
-        self._announcements.offer(fresh)
+        self._announcements.offer(list((again | fresh).values()))
 
 
 def _patience() -> float | None:

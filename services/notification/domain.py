@@ -68,6 +68,9 @@ class First:
 
     content_hash: bytes
     created_at: datetime
+    expire_at: datetime
+    untouched: bool
+    """No worker has begun it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +35,6 @@ MIN_TTL, MAX_TTL = timedelta(seconds=1), timedelta(days=28)
 MAX_AHEAD: Final = timedelta(days=366)
 DEFAULT_PAGE, MAX_PAGE = 50, 500
 MAX_ID_CHARS: Final = 64
-_APP: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _CHANNEL_FIELDS: Final = {
     Channel.CHANNEL_PUSH: "push",
     Channel.CHANNEL_SMS: "sms",
@@ -130,8 +128,7 @@ def _check_address(violations: Violations, field: str, recipient: Recipient) -> 
 
 def _check_device(violations: Violations, field: str, device: DeviceAddress) -> None:
     violations.enumerated(f"{field}.platform", device.platform, Platform, required=True)
-    if not _APP.fullmatch(device.app):
-        violations.add(f"{field}.app", "must be 1 to 100 letters, digits, '.', '_' or '-'")
+    violations.name(f"{field}.app", device.app, most=100)
     violations.printable(f"{field}.token", device.token, most=4096)
 
 

@@ -50,6 +50,17 @@ def current() -> Principal:
         raise Unauthenticated from None
 
 
+def tenant() -> str:
+    """The tenant of the caller of the method being served.
+
+    Raises Denied if its token names none.
+    """
+    named = current().tenant
+    if not named:
+        raise Denied("the access token names no tenant", reason="TENANT_MISSING")
+    return named
+
+
 def act_as(principal: Principal) -> None:
     """Make this the caller for the rest of the current context."""
     _principal.set(principal)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:@-]+")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _PRINTABLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u2028\u2029]")
 _CONTROL_AND_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
@@ -65,6 +66,13 @@ class Violations:
             self.add(field, "is required")
         elif len(value) > most or not _IDENTIFIER.fullmatch(value):
             self.add(field, f"must be 1 to {most} letters, digits, '.', '_', ':', '@' or '-'")
+
+    def name(self, field: str, value: str, *, most: int) -> None:
+        """1 to `most` letters, digits, '.', '_' or '-'."""
+        if not value:
+            self.add(field, "is required")
+        elif len(value) > most or not _NAME.fullmatch(value):
+            self.add(field, f"must be 1 to {most} letters, digits, '.', '_' or '-'")
 
     def printable(self, field: str, value: str, *, most: int) -> None:
         """1 to `most` printable ASCII characters without spaces."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from services.runtime.mongo import Document
 
 _DUPLICATE_KEY: Final = 11000
+_FIRST_FIELDS: Final = ("tenant", "content_hash", "created_at", "expire_at", "state")
 INDEXES: Final = (
     IndexModel([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="tenant_newest_first"),
     IndexModel([("purge_at", ASCENDING)], name="purge", expireAfterSeconds=0),
@@ -63,9 +64,9 @@ class MongoNotifications:
         taken = [drafts[index].notification_id for index, code in codes.items() if code == _DUPLICATE_KEY]
         # A majority has them: a refused insert, too, waits until everything before it is confirmed.
         with translated():
-            found = await self._collection.find(
-                {"_id": {"$in": taken}}, {"tenant": True, "content_hash": True, "created_at": True}
-            ).to_list(None)
+            found = await self._collection.find({"_id": {"$in": taken}}, dict.fromkeys(_FIRST_FIELDS, True)).to_list(
+                None
+            )
         kept = {(each["tenant"], each["_id"]): each for each in found}
         return [_first(draft, kept) if index in codes else None for index, draft in enumerate(drafts)]
 
@@ -119,7 +120,12 @@ def _first(draft: Draft, kept: Mapping[tuple[str, str], Document]) -> First | Cl
     found = kept.get((draft.tenant, draft.notification_id))
     if found is None:
         return Unavailable("the notification could not be stored; try again")
-    return First(content_hash=bytes(found["content_hash"]), created_at=found["created_at"])
+    return First(
+        content_hash=bytes(found["content_hash"]),
+        created_at=found["created_at"],
+        expire_at=found["expire_at"],
+        untouched=found["state"] == ACCEPTED,
+    )
 
 
 def _standing(report: Report, kept: Document | None) -> Standing:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from clarion.type.v1 import PRIORITY_CRITICAL
 
-from services.notification.domain import ACCEPTED, CANCELLED, PROCESSING, Filter, First, Position
+from services.notification.domain import ACCEPTED, CANCELLED, PROCESSING, Filter, First, Position, Report, Started
 from services.runtime.errors import NotFound
 from tests.unit.notification.builders import NOW, made, send_request
 
@@ -34,7 +34,7 @@ async def test_an_id_that_is_taken_answers_what_is_there_and_others_are_stored(s
     first, other = made(send_request(key="k")), made(send_request(key="other"))
     await store.insert([first])
     again = made(send_request(key="k", title="changed"), now=LATER)
-    known = First(content_hash=first.content_hash, created_at=NOW)
+    known = First(content_hash=first.content_hash, created_at=NOW, expire_at=first.expire_at, untouched=True)
     assert await store.insert([again, other, again]) == [known, None, known]
     assert (await store.get("acme", first.notification_id)).request == first.request
     assert (await store.get("acme", other.notification_id)).request == other.request
@@ -43,8 +43,18 @@ async def test_an_id_that_is_taken_answers_what_is_there_and_others_are_stored(s
 async def test_the_same_id_twice_in_one_insert_is_stored_once(store: NotificationStore) -> None:
     first, second = made(send_request(key="k")), made(send_request(key="k", title="changed"))
     answers = await store.insert([first, second])
-    assert answers == [None, First(content_hash=first.content_hash, created_at=NOW)]
+    known = First(content_hash=first.content_hash, created_at=NOW, expire_at=first.expire_at, untouched=True)
+    assert answers == [None, known]
     assert len(await store.find("acme", EVERYTHING, after=None, limit=10)) == 1
+
+
+async def test_what_a_worker_has_begun_or_somebody_cancelled_is_not_untouched(store: NotificationStore) -> None:
+    begun, cancelled = made(send_request(key="begun")), made(send_request(key="cancelled"))
+    await store.insert([begun, cancelled])
+    await store.report([Report(tenant="acme", notification_id=begun.notification_id, chunk=0, phase=Started())], NOW)
+    await store.cancel("acme", cancelled.notification_id, NOW)
+    answers = await store.insert([begun, cancelled])
+    assert [answer.untouched for answer in answers if isinstance(answer, First)] == [False, False]
 
 
 async def test_many_at_once_with_one_id_are_one(store: NotificationStore) -> None:
@@ -107,7 +117,6 @@ async def test_cancelling_twice_is_cancelling_once(store: NotificationStore) -> 
 
 
 async def test_what_was_begun_is_not_cancelled(store: NotificationStore) -> None:
-    from services.notification.domain import Report, Started
 
     draft = made()
     await store.insert([draft])

@@ -59,7 +59,12 @@ class InMemoryNotifications:
 
     def _insert(self, draft: Draft) -> First | None:
         if known := self.kept.get(draft.notification_id):
-            return First(content_hash=known.draft.content_hash, created_at=known.draft.created_at)
+            return First(
+                content_hash=known.draft.content_hash,
+                created_at=known.draft.created_at,
+                expire_at=known.draft.expire_at,
+                untouched=known.shown.state == ACCEPTED,
+            )
         self.kept[draft.notification_id] = _Kept(
             draft,
             Stored(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,13 +13,16 @@ from services.notification.acceptance import Acceptor
 from services.notification.domain import Accepted, First
 from services.runtime import deadline
 from services.runtime.errors import AlreadyExists, ClarionError, RateLimited, Unavailable
-from tests.unit.notification.builders import made, send_request
+from tests.unit.notification.builders import NOW, made, send_request
 from tests.unit.notification.fakes import Announced, InMemoryNotifications
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from services.notification.domain import Draft, Outcome
+
+
+LATER = NOW + timedelta(minutes=1)
 
 
 class World:
@@ -87,6 +91,19 @@ async def test_one_key_is_one_notification_however_many_send_it() -> None:
     outcomes = [each for (each,) in answers if isinstance(each, Accepted)]
     assert sorted(each.duplicate for each in outcomes) == [False, *[True] * 24]
     assert len({each.notification_id for each in outcomes}) == 1
+    assert {draft.notification_id for draft in world.announced.drafts} == {outcomes[0].notification_id}
+    assert len(world.announced.drafts) <= len(world.store.inserts)
+
+
+async def test_a_repeated_call_announces_again_what_no_worker_has_begun() -> None:
+    world = World()
+    first = made(send_request(key="k"))
+    await world.store.insert([first])  # stored, but neither confirmed nor announced: the process died there
+    await world.send(made(send_request(key="k"), now=LATER))
+    (announced,) = world.announced.drafts
+    assert (announced.created_at, announced.expire_at) == (first.created_at, first.expire_at)
+    await world.store.cancel("acme", first.notification_id, LATER)
+    await world.send(made(send_request(key="k"), now=LATER))
     assert len(world.announced.drafts) == 1
 
 
