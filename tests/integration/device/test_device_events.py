@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import sys
 import uuid
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import grpc
 import pytest
-from aiohttp import web
 from clarion.device import v1
 from clarion.events.v1 import DeviceEvent
 from clarion.type.v1 import DeviceAddress, Platform
@@ -28,10 +21,14 @@ from services.runtime import kafka
 from services.runtime.consumption import UNPARSABLE, Consumption
 from services.runtime.settings import KafkaSettings
 from tests.integration.device.conftest import PAGE_KEY
+from tests.processes import serving
+from tests.serving import published_keys
 from tests.unit.device.builders import address, at
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
+
+    import grpc
 
     from services.device.domain import GoneToken
     from services.runtime.kafka import Received
@@ -134,43 +131,11 @@ async def test_dead_tokens_are_dropped_past_what_cannot_be_read_and_redelivery_i
     assert await left() == {"acme": ["dead", "back-again"], "other": ["dead"]}
 
 
-@asynccontextmanager
-async def issuing(issuer: Issuer) -> AsyncIterator[str]:
-    """The issuer's URL, where its keys are."""
-
-    async def keys(request: web.Request) -> web.Response:
-        return web.json_response({"keys": [issuer.jwk]})
-
-    application = web.Application()
-    application.router.add_get("/.well-known/jwks.json", keys)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
-
-
-async def port_of(process: asyncio.subprocess.Process) -> int:
-    assert process.stdout
-    async for line in process.stdout:
-        entry = json.loads(line)
-        if entry["event"] == "process_serving":
-            return int(entry["port"])
-    raise AssertionError("the process ended before it served")
-
-
 async def test_the_process_serves_consumes_and_drains(
     mongo_url: str, mongo_database: str, redis_url: str, bus: KafkaSettings, issuer: Issuer
 ) -> None:
-    async with issuing(issuer) as url, asyncio.timeout(SECONDS):
+    async with published_keys(issuer) as url, asyncio.timeout(SECONDS):
         environment = {
-            **os.environ,
-            "CLARION_GRPC_PORT": "0",
-            "CLARION_METRICS_PORT": "0",
             "CLARION_MONGO_URL": mongo_url,
             "CLARION_MONGO_DATABASE": mongo_database,
             "CLARION_REDIS_URL": redis_url,
@@ -179,22 +144,11 @@ async def test_the_process_serves_consumes_and_drains(
             "CLARION_ISSUER": url,
             "CLARION_PAGE_TOKEN_KEY": PAGE_KEY,
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.device", env=environment, stdout=asyncio.subprocess.PIPE
-        )
-        try:
-            port = await port_of(process)
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                await _register_and_lose(channel, issuer.metadata("registrar", "service", issuer=url), bus)
-            process.send_signal(signal.SIGTERM)
-            assert process.stdout
-            rest = [json.loads(line)["event"] async for line in process.stdout]
-            assert await process.wait() == 0
-            assert rest[-2:] == ["process_draining", "process_ended"]
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        async with serving("services.device", environment) as (process, channel):
+            await _register_and_lose(channel, issuer.metadata("registrar", "service", issuer=url), bus)
+            process.terminate()
+            assert await process.end() == 0
+            assert process.names[-2:] == ["process_draining", "process_ended"]
 
 
 async def _register_and_lose(

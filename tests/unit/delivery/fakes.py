@@ -127,12 +127,20 @@ class FakeProvider:
         self.gate: asyncio.Event | None = None
         self.error: Exception | None = None
         self.at_once = self.most_at_once = 0
+        self._entered = asyncio.Condition()
+
+    async def until_at_once(self, calls: int) -> None:
+        """Return once so many calls are under way."""
+        async with self._entered:
+            await self._entered.wait_for(lambda: self.at_once >= calls)
 
     async def send(self, account: Account, message: Message, timeout: float) -> Outcome:
         self.sent.append(message)
         self.accounts.append(account)
         self.timeouts.append(timeout)
-        self.at_once += 1
+        async with self._entered:
+            self.at_once += 1
+            self._entered.notify_all()
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await asyncio.sleep(0)

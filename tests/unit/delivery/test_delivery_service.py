@@ -142,7 +142,7 @@ async def test_two_replicas_with_the_same_batch_make_each_call_once(world: World
     messages = [phone(f"+3512112345{number:02}") for number in range(50)]
     world.provider.gate = asyncio.Event()
     batches = [asyncio.create_task(each.deliver(messages)) for each in (world.service, world.replica())]
-    await asyncio.sleep(0.01)
+    await asyncio.wait(batches, return_when=asyncio.FIRST_COMPLETED)  # the one that got no claim
     world.provider.gate.set()
     answers = [await batch for batch in batches]
     assert sorted(each.delivery_id for each in world.provider.sent) == sorted(each.delivery_id for each in messages)
@@ -289,7 +289,7 @@ async def test_what_found_no_room_in_time_is_put_off_and_not_told(world: World) 
 async def test_too_many_batches_are_turned_away_at_once(world: World) -> None:
     world.provider.gate = asyncio.Event()
     batches = [asyncio.create_task(world.service.deliver([phone(f"+35121123456{n}")])) for n in range(4)]
-    await asyncio.sleep(0.01)
+    await world.provider.until_at_once(len(batches))
     with pytest.raises(RateLimited):
         await world.service.deliver([phone()])
     world.provider.gate.set()
@@ -300,7 +300,7 @@ async def test_too_many_batches_are_turned_away_at_once(world: World) -> None:
 async def test_a_batch_whose_caller_went_away_is_finished_and_recorded(world: World) -> None:
     world.provider.gate = asyncio.Event()
     batch = asyncio.create_task(world.service.deliver([phone()]))
-    await asyncio.sleep(0.01)
+    await world.provider.until_at_once(1)
     batch.cancel()
     with pytest.raises(asyncio.CancelledError):
         await batch
